@@ -1,0 +1,205 @@
+// Package config is droverd's one configuration file, drover.yaml: its types,
+// defaults, strict reading and validation. An unknown key is an error.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"drover/internal/fault"
+)
+
+// DefaultPath is where droverd looks for its configuration.
+const DefaultPath = "/etc/drover/drover.yaml"
+
+// The ports of the agent: the management API, and migration (agents only).
+const (
+	APIPort       = 6601
+	MigrationPort = 6600
+)
+
+// Config is drover.yaml. The zero value of each field means its default, which
+// Default gives and docs/drover.yaml.md lists.
+type Config struct {
+	// Host is the name by which other hosts and service names know this one,
+	// e.g. HV01. Default: the machine's host name up to the first dot, upper case.
+	Host string `yaml:"host,omitempty"`
+	// StateDir holds the journal (drover.db) and the TLS identity.
+	StateDir string `yaml:"state_dir,omitempty"`
+	// RunDir holds the local socket and the sockets that QEMU connects to. Its
+	// path is short because a Unix socket's path is limited to 107 bytes. It
+	// must be the same on every host.
+	RunDir    string    `yaml:"run_dir,omitempty"`
+	API       API       `yaml:"api,omitempty"`
+	Kerberos  Kerberos  `yaml:"kerberos,omitempty"`
+	Libvirt   Libvirt   `yaml:"libvirt,omitempty"`
+	Migration Migration `yaml:"migration,omitempty"`
+	Storage   Storage   `yaml:"storage,omitempty"`
+	// Roles gives each role to groups and users: SIDs (S-1-5-21-...) of the
+	// directory, or local groups as "local:NAME" for the unix socket.
+	Roles Roles `yaml:"roles,omitempty"`
+	// LocalUsers maps a local user of the unix socket to the Kerberos principal
+	// that it stands for. An unmapped user can look, and cannot move.
+	LocalUsers map[string]string `yaml:"local_users,omitempty"`
+	// ShutdownTimeout is how long SIGTERM waits for running moves.
+	ShutdownTimeout Duration `yaml:"shutdown_timeout,omitempty"`
+	Log             Log      `yaml:"log,omitempty"`
+}
+
+// API is where the management API listens.
+type API struct {
+	// Listen are addresses with port; default every address, port 6601.
+	Listen []string `yaml:"listen,omitempty"`
+	// Socket is the local unix socket; default RunDir/droverd.sock.
+	Socket string `yaml:"socket,omitempty"`
+}
+
+// Kerberos says whose key the agent uses.
+type Kerberos struct {
+	Keytab   string `yaml:"keytab,omitempty"`    // default /etc/krb5.keytab
+	Krb5Conf string `yaml:"krb5_conf,omitempty"` // default /etc/krb5.conf
+	// Account is the computer account; default: HOST$ with Host's short name.
+	Account string `yaml:"account,omitempty"`
+}
+
+// Libvirt says where the local libvirt listens.
+type Libvirt struct {
+	// Socket; default: virtqemud's socket if it exists, else libvirtd's.
+	Socket string `yaml:"socket,omitempty"`
+}
+
+// Migration are the settings of live migration.
+type Migration struct {
+	// Enabled is off until an administrator turns it on, as on Hyper-V.
+	Enabled bool `yaml:"enabled,omitempty"`
+	// Networks are the subnets (CIDR) on which port 6600 listens and which the
+	// source prefers in this order.
+	Networks []netip.Prefix `yaml:"networks,omitempty"`
+}
+
+// Storage limits where a destination writes.
+type Storage struct {
+	// Roots are the directories under which disks of incoming VMs may lie.
+	Roots []string `yaml:"roots,omitempty"`
+	// BootRoots are the directories from which an incoming VM may take kernel
+	// and initrd of a direct kernel boot. Default none.
+	BootRoots []string `yaml:"boot_roots,omitempty"`
+}
+
+// Roles lists who has which role on this host.
+type Roles struct {
+	Viewer        []string `yaml:"viewer,omitempty"`
+	Operator      []string `yaml:"operator,omitempty"`
+	Administrator []string `yaml:"administrator,omitempty"`
+}
+
+// Log says how much is logged: debug, info, warn or error.
+type Log struct {
+	Level  string `yaml:"level,omitempty"`
+	Format string `yaml:"format,omitempty"` // text or json
+}
+
+// Duration is a time.Duration written as "30s" or "5m".
+type Duration time.Duration
+
+// MarshalYAML writes "1m30s".
+func (d Duration) MarshalYAML() (any, error) { return time.Duration(d).String(), nil }
+
+// UnmarshalYAML reads "90s" or "1m30s".
+func (d *Duration) UnmarshalYAML(b []byte) error {
+	var s string
+	if err := yaml.Unmarshal(b, &s); err != nil {
+		return err
+	}
+	v, err := time.ParseDuration(s)
+	if err != nil {
+		return fmt.Errorf("%q is not a duration such as 30s or 5m", s)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// Load reads, completes and validates a file. Every failure is a
+// "config-invalid" fault that names the file and, where it has one, the line.
+func Load(path string) (*Config, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.ConfigInvalid, "", "file", path, "problem", "cannot be read")
+	}
+	c, err := Parse(b)
+	if err != nil {
+		return nil, fault.New(fault.ConfigInvalid, "", "file", path, "problem", err.Error())
+	}
+	return c, nil
+}
+
+// Parse reads YAML strictly, fills in defaults and validates.
+func Parse(b []byte) (*Config, error) {
+	var c Config
+	dec := yaml.NewDecoder(bytes.NewReader(b), yaml.Strict(), yaml.DisallowUnknownField())
+	if err := dec.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
+		return nil, errors.New(yaml.FormatError(err, false, true))
+	}
+	if err := c.complete(); err != nil {
+		return nil, err
+	}
+	return &c, c.validate()
+}
+
+var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9-]+)*$`)
+var principal = regexp.MustCompile(`^[^@/\s]+@[A-Z0-9.-]+$`)
+var roleEntry = regexp.MustCompile(`^(S-1-[0-9]+(-[0-9]+)+|local:[a-z_][a-z0-9_-]*)$`)
+
+func (c *Config) validate() error {
+	if !hostName.MatchString(c.Host) {
+		return fmt.Errorf("host: %q is not a host name", c.Host)
+	}
+	for name, path := range map[string]string{"state_dir": c.StateDir, "run_dir": c.RunDir, "kerberos.keytab": c.Kerberos.Keytab, "kerberos.krb5_conf": c.Kerberos.Krb5Conf, "api.socket": c.API.Socket} {
+		if !filepath.IsAbs(path) {
+			return fmt.Errorf("%s: %q is not an absolute path", name, path)
+		}
+	}
+	if len(c.RunDir) > 40 {
+		return fmt.Errorf("run_dir: %q is longer than 40 bytes; socket paths below it would not fit", c.RunDir)
+	}
+	for _, a := range c.API.Listen {
+		if _, err := netip.ParseAddrPort(a); err != nil {
+			return fmt.Errorf("api.listen: %q is not ADDRESS:PORT", a)
+		}
+	}
+	for _, p := range c.Migration.Networks {
+		if p != p.Masked() {
+			return fmt.Errorf("migration.networks: %s has host bits set; write %s", p, p.Masked())
+		}
+	}
+	for _, r := range append(append([]string{}, c.Storage.Roots...), c.Storage.BootRoots...) {
+		if !filepath.IsAbs(r) || filepath.Clean(r) != r || r == "/" {
+			return fmt.Errorf("storage: %q is not a clean absolute directory below /", r)
+		}
+	}
+	for _, list := range [][]string{c.Roles.Viewer, c.Roles.Operator, c.Roles.Administrator} {
+		for _, e := range list {
+			if !roleEntry.MatchString(e) {
+				return fmt.Errorf("roles: %q is neither a SID (S-1-5-21-...) nor local:GROUP", e)
+			}
+		}
+	}
+	for u, p := range c.LocalUsers {
+		if !principal.MatchString(p) {
+			return fmt.Errorf("local_users.%s: %q is not USER@REALM", u, p)
+		}
+	}
+	if c.ShutdownTimeout < 0 {
+		return errors.New("shutdown_timeout: must not be negative")
+	}
+	return c.Log.validate()
+}

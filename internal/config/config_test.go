@@ -1,0 +1,87 @@
+package config
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/goccy/go-yaml"
+)
+
+func TestParseRefusesWhatItDoesNotKnow(t *testing.T) {
+	for _, tc := range []struct{ name, in, want string }{
+		{"unknown key", "migration:\n  enabeld: true\n", "enabeld"},
+		{"unknown key at top", "hots: HV01\n", "hots"},
+		{"duplicate key", "host: A\nhost: B\n", "host"},
+		{"network with host bits", "migration:\n  networks: [192.168.10.1/24]\n", "write 192.168.10.0/24"},
+		{"relative root", "storage:\n  roots: [vms]\n", "vms"},
+		{"root is everything", "storage:\n  roots: [/]\n", "below /"},
+		{"role by name", "roles:\n  operator: [Drover Operators]\n", "neither a SID"},
+		{"principal without realm", "local_users:\n  root: admin\n", "USER@REALM"},
+		{"duration as number", "shutdown_timeout: 5 minutes\n", "duration"},
+		{"negative duration", "shutdown_timeout: -5s\n", "negative"},
+		{"level", "log:\n  level: loud\n", "loud"},
+		{"long run_dir", "run_dir: /" + strings.Repeat("x", 60) + "\n", "longer than 40"},
+		{"address without port", "api:\n  listen: [10.0.0.1]\n", "ADDRESS:PORT"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := Parse([]byte(tc.in))
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Fatalf("Parse(%q) = %v, want an error with %q", tc.in, err, tc.want)
+			}
+		})
+	}
+}
+
+func TestEmptyFileGivesDefaults(t *testing.T) {
+	c, err := Parse(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Migration.Enabled {
+		t.Error("live migration must be off until it is turned on")
+	}
+	if got := time.Duration(c.ShutdownTimeout); got != 5*time.Minute {
+		t.Errorf("shutdown_timeout = %v", got)
+	}
+	if !strings.HasSuffix(c.Kerberos.Account, "$") {
+		t.Errorf("account = %q, want a computer account", c.Kerberos.Account)
+	}
+}
+
+func TestMarshalledConfigReadsBackTheSame(t *testing.T) {
+	c, err := Parse([]byte("host: HV01\nmigration:\n  enabled: true\n  networks: [192.168.10.0/24, 'fd00::/64']\nshutdown_timeout: 90s\nlocal_users:\n  root: admin@LAB.DROVER.TEST\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := yaml.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := Parse(b)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, b)
+	}
+	b2, _ := yaml.Marshal(again)
+	if string(b) != string(b2) {
+		t.Fatalf("first:\n%s\nsecond:\n%s", b, b2)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("host: HV01\n"))
+	f.Add([]byte("migration: {networks: [10.0.0.0/8]}\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := Parse(b)
+		if err != nil {
+			return
+		}
+		out, err := yaml.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Parse(out); err != nil {
+			t.Fatalf("accepted once, refused when written back: %v\n%s", err, out)
+		}
+	})
+}
