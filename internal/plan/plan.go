@@ -1,0 +1,53 @@
+// Package plan is pure: what the source knows of a VM and what the destination
+// answered become a plan that is shown before anything is changed.
+package plan
+
+import (
+	"net/netip"
+
+	"drover/internal/wire"
+)
+
+// Plan is what a move will do. It is printed, recorded and then carried out.
+type Plan struct {
+	VM          string        `json:"vm"`
+	UUID        string        `json:"uuid"`
+	Kind        wire.MoveKind `json:"kind" doc:"live, paused or offline"`
+	Source      string        `json:"source"`
+	Destination string        `json:"destination"`
+	Network     Network       `json:"network"`
+	MemoryBytes uint64        `json:"memory_bytes"`
+	Disks       []Disk        `json:"disks"`
+	Codec       string        `json:"codec" doc:"how memory is coded on the wire; TCPIP: as it is"`
+	Encryption  string        `json:"encryption" doc:"cipher suite of the migration streams"`
+	Connections int           `json:"connections" doc:"memory connections"`
+	Delegation  Delegation    `json:"delegation"`
+	Keeps       bool          `json:"retain_vhd_copies_on_source,omitempty"`
+}
+
+// Network is the migration network of the plan and the two addresses on it.
+type Network struct {
+	Subnet      netip.Prefix `json:"subnet"`
+	Source      netip.Addr   `json:"source_address"`
+	Destination netip.Addr   `json:"destination_address"`
+}
+
+// Disk says what happens to one disk. Sizes in bytes.
+type Disk struct {
+	Target          string          `json:"target"`
+	Action          wire.DiskAction `json:"action"`
+	Format          string          `json:"format"`
+	SourcePath      string          `json:"source_path,omitempty"`
+	DestinationPath string          `json:"destination_path,omitempty"`
+	VirtualBytes    uint64          `json:"virtual_bytes"`
+	AllocatedBytes  uint64          `json:"allocated_bytes"`
+}
+
+// Delegation says on whose behalf the source acts, and as what.
+type Delegation struct {
+	Operator       string `json:"operator"`
+	Account        string `json:"account" doc:"the source's computer account"`
+	Service        string `json:"service" doc:"service name of the delegated ticket"`
+	StorageService string `json:"storage_service,omitempty"`
+	Method         string `json:"method" doc:"ticket: the operator's own ticket was forwarded; protocol-transition: the source asserted the operator"`
+}

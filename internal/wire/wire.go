@@ -1,0 +1,271 @@
+// Package wire is what two agents say to each other on a control stream: the
+// messages, their order, and version negotiation. It does no I/O.
+//
+// The source asks, the destination answers; one request at a time:
+//
+//	Hello     -> HelloReply        versions, clock (before authentication)
+//	Auth      -> AuthReply         AP-REQ as the operator, AP-REP and proof of the TLS session
+//	Open      -> Opened            the move, its session for data streams, what the destination is
+//	Offer     -> Admitted          domain XML and disks; nothing is created
+//	Prepare   -> Prepared          disks created, QEMU waits; data streams attach
+//	Handover  -> Outcome           the decision is the destination's from here on
+//	Cancel    -> Outcome           before handover only
+//	Query     -> Outcome           after a restart, by the source host itself
+//
+// Every request may be answered by a Failure instead. A destination treats the
+// end of the control stream before Handover as Cancel.
+package wire
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"drover/internal/fault"
+)
+
+// Versions of the protocol that this build speaks. A change that an older agent
+// would misunderstand raises Newest; Oldest rises when support is dropped.
+const (
+	Oldest = 1
+	Newest = 1
+)
+
+// Negotiate gives the newest version both sides speak.
+func Negotiate(oldest, newest int) (int, bool) {
+	v := min(newest, Newest)
+	return v, v >= max(oldest, Oldest)
+}
+
+// Kind names a message.
+type Kind string
+
+// The kinds, in the order in which a move uses them.
+const (
+	KindHello      Kind = "hello"
+	KindHelloReply Kind = "hello-reply"
+	KindAuth       Kind = "auth"
+	KindAuthReply  Kind = "auth-reply"
+	KindOpen       Kind = "open"
+	KindOpened     Kind = "opened"
+	KindOffer      Kind = "offer"
+	KindAdmitted   Kind = "admitted"
+	KindPrepare    Kind = "prepare"
+	KindPrepared   Kind = "prepared"
+	KindHandover   Kind = "handover"
+	KindCancel     Kind = "cancel"
+	KindQuery      Kind = "query"
+	KindOutcome    Kind = "outcome"
+	KindFailure    Kind = "failure"
+)
+
+// Envelope carries one message.
+type Envelope struct {
+	Kind Kind            `json:"kind"`
+	Body json.RawMessage `json:"body,omitempty"`
+}
+
+// Seal puts a message into its envelope.
+func Seal(k Kind, body any) (Envelope, error) {
+	b, err := json.Marshal(body)
+	return Envelope{Kind: k, Body: b}, err
+}
+
+// Unseal takes a message of the wanted kind out. A Failure becomes its error;
+// any other kind, or a body that does not fit, is a "protocol-error".
+func Unseal(e Envelope, want Kind, host, peer string, into any) error {
+	if e.Kind == KindFailure && want != KindFailure {
+		var p fault.Problem
+		if err := json.Unmarshal(e.Body, &p); err != nil {
+			return fault.Wrap(err, fault.ProtocolError, host, "peer", peer, "problem", "a failure that cannot be read")
+		}
+		return p.Err()
+	}
+	if e.Kind != want {
+		return fault.New(fault.ProtocolError, host, "peer", peer, "problem", fmt.Sprintf("%q instead of %q", e.Kind, want))
+	}
+	if err := json.Unmarshal(e.Body, into); err != nil {
+		return fault.Wrap(err, fault.ProtocolError, host, "peer", peer, "problem", fmt.Sprintf("a %q that cannot be read", want))
+	}
+	return nil
+}
+
+// Hello opens a control stream.
+type Hello struct {
+	Host   string    `json:"host"`
+	Oldest int       `json:"oldest"`
+	Newest int       `json:"newest"`
+	Time   time.Time `json:"time"`
+}
+
+// HelloReply answers with the version to be spoken.
+type HelloReply struct {
+	Host    string    `json:"host"`
+	Version int       `json:"version"`
+	Time    time.Time `json:"time"`
+}
+
+// Auth carries a krb5 GSS token (RFC 4121): the operator's ticket for the
+// destination's migration service, bound to this TLS session. Storage carries
+// the second one, for cifs, when the move includes storage.
+type Auth struct {
+	Token   []byte `json:"token"`
+	Storage []byte `json:"storage,omitempty"`
+}
+
+// AuthReply completes both contexts and proves the TLS session to the source.
+type AuthReply struct {
+	Token    []byte `json:"token"`
+	Proof    []byte `json:"proof"`
+	Storage  []byte `json:"storage,omitempty"`
+	Operator string `json:"operator"` // as the destination saw it
+	// DelegatedBy is the host account that the ticket's PAC names, "" if the
+	// caller is the host itself (settling).
+	DelegatedBy string `json:"delegated_by,omitempty"`
+	// SignIn tells how the operator had signed in: "own-credentials" (S-1-18-1)
+	// or "service-asserted" (S-1-18-2).
+	SignIn string `json:"sign_in"`
+}
+
+// Open begins a move on an authenticated stream.
+type Open struct {
+	Move           string `json:"move"` // ULID
+	VM             string `json:"vm"`
+	UUID           string `json:"uuid"`
+	IncludeStorage bool   `json:"include_storage"`
+	DryRun         bool   `json:"dry_run,omitempty"`
+}
+
+// Opened gives the session to which data streams bind, and the facts that the
+// source plans with.
+type Opened struct {
+	Session []byte    `json:"session"` // 16 bytes
+	Secret  []byte    `json:"secret"`  // 32 bytes
+	RunDir  string    `json:"run_dir"`
+	Facts   HostFacts `json:"facts"`
+}
+
+// HostFacts are what a plan needs to know of the other host. Sizes in bytes.
+type HostFacts struct {
+	Host            string   `json:"host"`
+	UUID            string   `json:"uuid"`
+	LibvirtVersion  string   `json:"libvirt_version"`
+	QEMUVersion     string   `json:"qemu_version"`
+	MemoryAvailable uint64   `json:"memory_available"`
+	StorageRoots    []string `json:"storage_roots"`
+	Incoming        bool     `json:"incoming"` // incoming live migration enabled
+}
+
+// Probe lets a destination recognise shared storage by content: a file that the
+// source wrote beside a disk, and what the source reads of the disk's inode.
+type Probe struct {
+	Path  string `json:"path"`
+	Nonce string `json:"nonce"`
+}
+
+// Disk is one disk of the offer. Sizes in bytes.
+type Disk struct {
+	Target         string `json:"target"` // vda
+	Device         string `json:"device"` // disk, cdrom, floppy
+	Path           string `json:"path"`   // on the source
+	Format         string `json:"format"` // qcow2, raw
+	Cache          string `json:"cache,omitempty"`
+	ReadOnly       bool   `json:"read_only,omitempty"`
+	VirtualBytes   uint64 `json:"virtual_bytes"`
+	AllocatedBytes uint64 `json:"allocated_bytes"`
+	Probe          *Probe `json:"probe,omitempty"`
+}
+
+// Offer describes the VM. The XML is what libvirt's Begin or, for a shut-off
+// VM, its definition gave; the destination believes none of it.
+type Offer struct {
+	Kind        MoveKind `json:"kind"`
+	XML         string   `json:"xml"`
+	Disks       []Disk   `json:"disks"`
+	StoragePath string   `json:"storage_path,omitempty"` // --destination-storage-path
+	NVRAM       []byte   `json:"nvram,omitempty"`        // a shut-off UEFI guest's variables
+	Connections int      `json:"connections,omitempty"`  // 0: one memory stream, N: multifd with N channels
+}
+
+// MoveKind says what is moved.
+type MoveKind string
+
+// A running VM, a paused one (which stays paused), or definition and storage of
+// a VM that is shut off.
+const (
+	Live    MoveKind = "live"
+	Paused  MoveKind = "paused"
+	Offline MoveKind = "offline"
+)
+
+// DiskAction is what happens to a disk.
+type DiskAction string
+
+// A disk is copied, or seen by both hosts and left in place, or an empty drive.
+const (
+	Copy   DiskAction = "copy"
+	Shared DiskAction = "shared"
+	Empty  DiskAction = "empty"
+)
+
+// AdmittedDisk is the destination's answer for one disk.
+type AdmittedDisk struct {
+	Target string     `json:"target"`
+	Action DiskAction `json:"action"`
+	Path   string     `json:"path"` // on the destination
+}
+
+// Admitted is the destination's consent to an offer; nothing has been created.
+type Admitted struct {
+	Disks []AdmittedDisk `json:"disks"`
+}
+
+// Prepare carries libvirt's cookie of Begin; the XML was in the Offer.
+type Prepare struct {
+	Cookie []byte `json:"cookie,omitempty"`
+}
+
+// Prepared says that QEMU waits and that data streams may be opened.
+type Prepared struct {
+	Cookie []byte `json:"cookie,omitempty"`
+	// XML is the definition as admitted, with the destination's paths.
+	XML string `json:"xml,omitempty"`
+}
+
+// Handover says that the source's copy is stopped for good and complete. From
+// the moment the destination has journalled it, the decision is the
+// destination's.
+type Handover struct {
+	Cookie []byte `json:"cookie,omitempty"`
+}
+
+// Cancel asks the destination to forget the move.
+type Cancel struct {
+	Reason string `json:"reason"`
+}
+
+// Query asks for the outcome of a move by the source host itself. Abandon asks
+// the destination to decide against the move if it was not handed over yet.
+type Query struct {
+	Move    string `json:"move"`
+	Abandon bool   `json:"abandon"`
+}
+
+// Verdict is the destination's durable decision.
+type Verdict string
+
+// Undecided: the destination still works on it; ask again. Running: the VM is
+// the destination's (offline: defined there). Abandoned: it never ran there and
+// never will under this move's id.
+const (
+	Undecided Verdict = "undecided"
+	Running   Verdict = "running"
+	Abandoned Verdict = "abandoned"
+)
+
+// Outcome is the answer to Handover, Cancel and Query.
+type Outcome struct {
+	Verdict Verdict        `json:"verdict"`
+	Cookie  []byte         `json:"cookie,omitempty"`
+	Problem *fault.Problem `json:"problem,omitempty"`
+}
