@@ -1,0 +1,239 @@
+package virt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	lv "github.com/digitalocean/go-libvirt"
+
+	"drover/internal/fault"
+)
+
+// abortWait bounds how long Perform waits for libvirt after an abort, before
+// it gives the connection up (which ends the migration as well).
+const abortWait = 30 * time.Second
+
+// Outgoing is the source's half of a migration. It holds one connection for
+// the calls, because libvirt ends the migration's job with it, and one for
+// events.
+type Outgoing struct {
+	h     *Host
+	c     *conn
+	p     MigrationParams
+	dom   lv.Domain
+	watch *Watch
+
+	once      sync.Once
+	suspended chan time.Time
+	watched   chan struct{}
+}
+
+// Outgoing connects and looks the domain up; nothing is changed before Begin.
+func (h *Host) Outgoing(ctx context.Context, p MigrationParams) (*Outgoing, error) {
+	w, err := h.Watch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, err := h.dial(ctx)
+	if err != nil {
+		_ = w.Close()
+		return nil, err
+	}
+	o := &Outgoing{h: h, c: c, p: p, watch: w, suspended: make(chan time.Time, 1), watched: make(chan struct{})}
+	cctx, cancel := context.WithTimeout(ctx, h.timeout)
+	defer cancel()
+	err = c.call(cctx, func(l *lv.Libvirt) (err error) {
+		o.dom, err = lookup(l, p.UUID)
+		return err
+	})
+	if err != nil {
+		_ = w.Close()
+		c.close()
+		return nil, h.domainError(err, p.Name, "look up")
+	}
+	go o.follow()
+	return o, nil
+}
+
+// follow waits for the moment at which QEMU stops the guest for the
+// switchover. It ends with the watch.
+func (o *Outgoing) follow() {
+	defer close(o.watched)
+	uuid := formatUUID(o.dom.UUID)
+	for e := range o.watch.Events() {
+		if e.UUID == uuid && e.Kind == EventSuspended && e.Migration {
+			select {
+			case o.suspended <- e.At:
+			default:
+			}
+		}
+	}
+}
+
+// Suspended gives, once per stop, the time at which libvirt reported that the
+// guest was stopped for the switchover.
+func (o *Outgoing) Suspended() <-chan time.Time { return o.suspended }
+
+// Begin protects the domain against changes and gives the cookie and the XML
+// for Prepare. The end of the connection after Begin lifts the protection.
+func (o *Outgoing) Begin(ctx context.Context) (cookie []byte, xml string, err error) {
+	cctx, cancel := context.WithTimeout(ctx, o.h.timeout)
+	defer cancel()
+	err = o.c.call(cctx, func(l *lv.Libvirt) error {
+		var err error
+		cookie, xml, err = l.DomainMigrateBegin3Params(o.dom, o.p.typed(), uint32(o.p.flags()))
+		return err
+	})
+	if err == nil {
+		err = checkCookie(cookie)
+	}
+	if hasCode(err, codeOperationInvalid) {
+		if job, jerr := o.h.ActiveJob(ctx, o.p.UUID); jerr == nil && job != "" {
+			return nil, "", fault.Wrap(err, fault.VMBusy, o.h.name, "vm", o.p.Name, "job", job)
+		}
+	}
+	return cookie, xml, o.h.domainError(err, o.p.Name, "begin migration of")
+}
+
+// Perform sends the disks and the memory and blocks until the destination's
+// QEMU has everything and the guest is stopped here; it gives the cookie for
+// Finish. persistentXML, if not "", is what the destination is to define
+// instead of this host's definition.
+//
+// When ctx ends, the migration is aborted and Perform waits (bounded) for
+// libvirt to say so; an abort that comes too late gives Perform's success.
+// After an error the guest runs on here once Confirm(cancelled) was called.
+func (o *Outgoing) Perform(ctx context.Context, cookie []byte, persistentXML string) ([]byte, error) {
+	if err := checkCookie(cookie); err != nil {
+		return nil, err
+	}
+	type result struct {
+		cookie []byte
+		err    error
+	}
+	connCtx, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	done := make(chan result, 1)
+	go func() {
+		var r result
+		r.err = o.c.call(connCtx, func(l *lv.Libvirt) (err error) {
+			ps := o.p.typed()
+			if persistentXML != "" {
+				ps = append(ps, stringParam("persistent_xml", persistentXML))
+			}
+			r.cookie, err = l.DomainMigratePerform3Params(o.dom, nil, ps, cookie, o.p.flags())
+			return err
+		})
+		done <- r
+	}()
+	var r result
+	select {
+	case r = <-done:
+	case <-ctx.Done():
+		o.abort(context.WithoutCancel(ctx))
+		t := time.AfterFunc(abortWait, giveUp)
+		r = <-done
+		t.Stop()
+		if r.err != nil {
+			return nil, errors.Join(context.Cause(ctx), r.err)
+		}
+	}
+	if r.err == nil {
+		r.err = checkCookie(r.cookie)
+	}
+	return r.cookie, o.h.domainError(r.err, o.p.Name, "perform migration of")
+}
+
+// abort asks libvirt to end the job. Between Begin and the job's real start
+// libvirt refuses that, so it is asked again for a short time.
+func (o *Outgoing) abort(ctx context.Context) {
+	actx, cancel := context.WithTimeout(ctx, abortWait)
+	defer cancel()
+	for {
+		err := o.h.AbortJob(actx, o.p.UUID)
+		if err == nil || actx.Err() != nil || fault.Is(err, fault.HypervisorDown) {
+			return
+		}
+		if job, jerr := o.h.ActiveJob(actx, o.p.UUID); jerr != nil || job == "" {
+			return
+		}
+		o.h.log.Debug("abort refused, asking again", "vm", o.p.Name, "error", err)
+		select {
+		case <-actx.Done():
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// Confirm ends the migration at the source: without cancelled the domain is
+// stopped and undefined, with cancelled the guest runs on. It takes a second
+// or two, as it waits for QEMU to end.
+func (o *Outgoing) Confirm(ctx context.Context, cookie []byte, cancelled bool) error {
+	if err := checkCookie(cookie); err != nil {
+		return err
+	}
+	cctx, cancel := context.WithTimeout(ctx, longCallTimeout)
+	defer cancel()
+	err := o.c.call(cctx, func(l *lv.Libvirt) error {
+		return l.DomainMigrateConfirm3Params(o.dom, o.p.typed(), cookie, uint32(o.p.flags()), boolInt(cancelled))
+	})
+	return o.h.domainError(err, o.p.Name, "confirm migration of")
+}
+
+// SetMaxDowntime changes QEMU's limit for the blackout of a running migration.
+func (o *Outgoing) SetMaxDowntime(ctx context.Context, d time.Duration) error {
+	err := o.h.with(ctx, func(l *lv.Libvirt) error {
+		return l.DomainMigrateSetMaxDowntime(o.dom, uint64(max(d.Milliseconds(), 1)), 0)
+	})
+	return o.h.domainError(err, o.p.Name, "set the downtime limit of")
+}
+
+// Close ends both connections; safe twice. Before Confirm this makes libvirt
+// give the migration up, see docs/facts/libvirt.md for each phase.
+func (o *Outgoing) Close() error {
+	o.once.Do(func() {
+		_ = o.watch.Close()
+		<-o.watched
+		o.c.close()
+	})
+	return nil
+}
+
+// lookup finds a domain by UUID, or by name if s is not a UUID.
+func lookup(l *lv.Libvirt, s string) (lv.Domain, error) {
+	if u, ok := parseUUID(s); ok {
+		return l.DomainLookupByUUID(u)
+	}
+	return l.DomainLookupByName(s)
+}
+
+func parseUUID(s string) (u lv.UUID, ok bool) {
+	if len(s) != 36 {
+		return u, false
+	}
+	n := 0
+	for i := 0; i < len(s); {
+		if i == 8 || i == 13 || i == 18 || i == 23 {
+			if s[i] != '-' {
+				return u, false
+			}
+			i++
+			continue
+		}
+		var b byte
+		if _, err := fmt.Sscanf(s[i:i+2], "%02x", &b); err != nil {
+			return u, false
+		}
+		u[n] = b
+		n++
+		i += 2
+	}
+	return u, true
+}
+
+func formatUUID(u lv.UUID) string {
+	return fmt.Sprintf("%x-%x-%x-%x-%x", u[0:4], u[4:6], u[6:8], u[8:10], u[10:16])
+}
