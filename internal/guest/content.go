@@ -1,0 +1,89 @@
+package guest
+
+import "strings"
+
+// content makes the bytes of pages.
+type content struct {
+	words [][textSlot]byte // padded, so that a word is copied without a loop
+	lens  []int
+	code  []byte
+}
+
+// textSlot is longer than any word with its blank.
+const textSlot = 16
+
+// newContent takes the bytes of real programs for KindCode; with fewer than
+// one page of them, code pages are made of text.
+func newContent(code []byte) *content {
+	c := &content{code: code}
+	add := func(w string) {
+		var slot [textSlot]byte
+		c.lens = append(c.lens, copy(slot[:], w))
+		c.words = append(c.words, slot)
+	}
+	for _, w := range strings.Fields(wordList) {
+		add(w + " ")
+		add(w + "s ")
+		add(w + ", ")
+		add(strings.ToUpper(w[:1]) + w[1:] + " ")
+	}
+	add("\n")
+	add("1 ")
+	add("2026 ")
+	return c
+}
+
+// fill writes the body of a page of the kind; the seed decides the bytes.
+func (c *content) fill(p *[PageSize]byte, kind Kind, seed uint64) {
+	rng := splitmix(seed)
+	body := p[pageHeader:]
+	switch {
+	case kind == KindCode && len(c.code) > PageSize:
+		off := rng.below(uint64(len(c.code) - len(body)))
+		copy(body, c.code[off&^15:])
+	case kind == KindRandom:
+		for i := 0; i < len(body); i += 8 {
+			le.PutUint64(body[i:i+8], rng.next())
+		}
+	default:
+		c.text(body, &rng)
+	}
+}
+
+func (c *content) text(body []byte, rng *splitmix) {
+	n := uint64(len(c.words))
+	i := 0
+	for i+textSlot <= len(body) {
+		// Four words from one step of the generator: it is the slow part.
+		for r, k := rng.next(), 0; k < 4 && i+textSlot <= len(body); k++ {
+			w := (r & 0xffff) * n >> 16
+			r >>= 16
+			copy(body[i:i+textSlot], c.words[w][:])
+			i += c.lens[w]
+		}
+	}
+	for ; i < len(body); i++ {
+		body[i] = ' '
+	}
+}
+
+const wordList = `
+the and that with from which their there would about other could after these
+first water where right think three place world still again number people story
+write sound light great small every found between country plant school father
+tree never start city earth eye thought head under saw left few while along
+might close something seem next hard open example begin life always those both
+paper together got group often run important until children side feet car mile
+night walk white sea began grow took river four carry state once book hear stop
+without second later miss idea enough eat face watch far really almost let above
+girl sometimes mountain cut young talk soon list song being leave family body
+music color stand sun question fish area mark dog horse bird problem complete
+room knew since ever piece told usually friend easy heard order red door sure
+become top ship across today during short better best however low hour black
+product happen whole measure remember early wave reach listen wind rock space
+cover fast several hold himself toward five step morning pass vowel true hundred
+against pattern numeral table north slow money map farm pull draw voice cold cry
+plan notice south sing war ground fall king town unit figure certain field travel
+wood fire upon machine memory network storage server account service ticket
+record transfer connect migrate host cluster domain directory delegate principal
+`
