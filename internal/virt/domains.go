@@ -136,16 +136,41 @@ func describe(l *lv.Libvirt, d lv.Domain) (Domain, error) {
 	if err := fillDefinition(&out, &def); err != nil {
 		return out, err
 	}
-	for i := range out.Disks {
-		k := &out.Disks[i]
-		if k.Type == "" {
-			continue
-		}
-		if alloc, capacity, _, err := l.DomainGetBlockInfo(d, k.Target, 0); err == nil {
-			k.VirtualBytes, k.AllocatedBytes = capacity, alloc
+	if err := fillState(l, d, &out); err != nil {
+		return out, err
+	}
+	fillSizes(l, d, out.Disks)
+	return out, nil
+}
+
+// fillSizes asks for the disks' sizes. DomainGetBlockInfo would wait for the
+// domain's job, 20 s and longer for an incoming migration, so the statistics
+// are used, which can be told not to wait: then sizes are missing instead.
+func fillSizes(l *lv.Libvirt, d lv.Domain, disks []Disk) {
+	const blockStats, noWait = uint32(lv.DomainStatsBlock), uint32(lv.ConnectGetAllDomainsStatsNowait)
+	recs, err := l.ConnectGetAllDomainStats([]lv.Domain{d}, blockStats, noWait)
+	if err != nil || len(recs) == 0 {
+		return
+	}
+	text, num := map[string]string{}, map[string]uint64{}
+	for _, p := range recs[0].Params {
+		switch v := p.Value.I.(type) {
+		case string:
+			text[p.Field] = v
+		case uint64:
+			num[p.Field] = v
+		case uint32:
+			num[p.Field] = uint64(v)
 		}
 	}
-	return out, fillState(l, d, &out)
+	for n := uint64(0); n < num["block.count"]; n++ {
+		key := fmt.Sprintf("block.%d.", n)
+		for i := range disks {
+			if disks[i].Target == text[key+"name"] {
+				disks[i].VirtualBytes, disks[i].AllocatedBytes = num[key+"capacity"], num[key+"allocation"]
+			}
+		}
+	}
 }
 
 // fillState reads what only some states have; what a driver does not support
@@ -222,10 +247,9 @@ func convertDisk(d *libvirtxml.DomainDisk) Disk {
 		k.Format, k.Cache = d.Driver.Type, d.Driver.Cache
 	}
 	k.Type, k.Path = diskSource(d.Source)
-	if d.BackingStore != nil {
-		if _, p := diskSource(d.BackingStore.Source); p != "" {
-			k.Backing = p
-		} else if d.BackingStore.Source != nil {
+	// An empty <backingStore/> ends the chain.
+	if b := d.BackingStore; b != nil && b.Format != nil {
+		if _, k.Backing = diskSource(b.Source); k.Backing == "" {
 			k.Backing = "(not a file)"
 		}
 	}
