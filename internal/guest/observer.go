@@ -62,10 +62,10 @@ type Observer struct {
 	mu        sync.Mutex
 	snap      Snapshot
 	lastAt    time.Time
-	answers   map[uint64]int // of the last requests
-	resetFrom uint64         // a reset is repeated until an answer from here on
-	token     uint64         // a verify-now is repeated until it is done
-	changed   chan struct{}  // closed and replaced with each answer
+	answers   map[uint64]answer // to the last requests
+	resetFrom uint64            // a reset is repeated until an answer from here on
+	token     uint64            // a verify-now is repeated until it is done
+	changed   chan struct{}     // closed and replaced with each answer
 }
 
 // keepAnswers is for how many requests a second answer is still recognised.
@@ -75,7 +75,7 @@ const keepAnswers = 4096
 func NewObserver(conn net.PacketConn, cfg ObserverConfig) *Observer {
 	return &Observer{
 		conn: conn, cfg: cfg, id: rand.Uint64(), //nolint:gosec // an identity, not a secret
-		answers: make(map[uint64]int), changed: make(chan struct{}),
+		answers: make(map[uint64]answer), changed: make(chan struct{}),
 	}
 }
 
@@ -169,18 +169,30 @@ func (o *Observer) note(s Status, from string, now time.Time) {
 	o.changed = make(chan struct{})
 }
 
+// answer is the first one to a request.
+type answer struct {
+	from          string
+	nonce, serial uint64
+	doubled       bool
+}
+
 func (o *Observer) noteDouble(s Status, from string) {
-	delete(o.answers, s.Seq-keepAnswers)
-	o.answers[s.Seq]++
-	switch o.answers[s.Seq] {
-	case 1:
+	first, again := o.answers[s.Seq]
+	if !again {
+		delete(o.answers, s.Seq-keepAnswers)
+		o.answers[s.Seq] = answer{from: from, nonce: s.Nonce, serial: s.Serial}
 		o.snap.Answered++
-	case 2:
-		o.snap.Doubles++
-		if o.snap.FirstDouble == "" {
-			o.snap.FirstDouble = fmt.Sprintf("request %d was answered by %s (boot %016x, answer %d) and by %s (boot %016x, answer %d)",
-				s.Seq, o.snap.LastFrom, o.snap.Last.Nonce, o.snap.Last.Serial, from, s.Nonce, s.Serial)
-		}
+		return
+	}
+	if first.doubled {
+		return
+	}
+	first.doubled = true
+	o.answers[s.Seq] = first
+	o.snap.Doubles++
+	if o.snap.FirstDouble == "" {
+		o.snap.FirstDouble = fmt.Sprintf("request %d was answered by %s (boot %016x, answer %d) and by %s (boot %016x, answer %d)",
+			s.Seq, first.from, first.nonce, first.serial, from, s.Nonce, s.Serial)
 	}
 }
 

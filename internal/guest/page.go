@@ -32,8 +32,8 @@ var kindNames = [...]string{"zero", "text", "code", "random"}
 
 // A page that is not of KindZero begins with this header, little endian:
 //
-//	 0 u32 magic       8 u64 index        24 u64 boot nonce
-//	 4 u32 kind       16 u64 generation   32 u64 checksum of all other words
+//	0 u32 magic       8 u64 index        24 u64 boot nonce
+//	4 u32 kind       16 u64 generation   32 u64 checksum of all other words
 //
 // The index tells a page in the wrong place, the generation (compared with a
 // table kept elsewhere) a page from the past, the nonce a page of an earlier

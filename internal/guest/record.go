@@ -17,9 +17,9 @@ const RecordSize = 4096
 // records, record n in slot (n-1) mod slots, numbered from 1 in each boot.
 // Both are RecordSize bytes, little endian:
 //
-//	 0 magic         16 sequence (0 in the header)   32 slots of the ring
-//	 8 boot nonce    24 time, ns since 1970          40 content
-//	                                               4088 checksum of the rest
+//	0 magic         16 sequence (0 in the header)   32 slots of the ring
+//	8 boot nonce    24 time, ns since 1970          40 content
+//	                                              4088 checksum of the rest
 const (
 	recordMagic = 0x31_44_43_52_52_56_52_44 // "DRVRRCD1"
 	headerMagic = 0x31_47_4e_52_52_56_52_44 // "DRVRRNG1"
