@@ -1,0 +1,53 @@
+package krb
+
+import (
+	"slices"
+	"time"
+)
+
+// How an operator had signed in (Identity.SignIn).
+const (
+	// SignInOwn: with own credentials at the KDC (SID S-1-18-1).
+	SignInOwn = "own-credentials"
+	// SignInAsserted: a service vouched for the operator by protocol transition
+	// (SID S-1-18-2).
+	SignInAsserted = "service-asserted"
+)
+
+const (
+	sidOwnCredentials  = "S-1-18-1"
+	sidServiceAsserted = "S-1-18-2"
+)
+
+// Identity is what an accepted ticket and its signed PAC say about the peer.
+type Identity struct {
+	Principal string   // "operator@LAB.DROVER.TEST", from the ticket
+	Realm     string   // from the ticket
+	UserSID   string   // from the PAC
+	Groups    []string // SIDs from the PAC: groups, primary group, extra SIDs, resource groups
+	SignIn    string   // SignInOwn, SignInAsserted or "" when the PAC does not say
+
+	Delegated   bool   // by constrained delegation
+	DelegatedBy string // the account that delegated, "HV01$@LAB.DROVER.TEST"
+	// ProxyTarget is the service name that the delegating host asked for, without
+	// Samba's escapes. Unlike the name on the ticket the KDC has signed it.
+	ProxyTarget string
+
+	Forwardable bool // so it can serve as evidence
+	Expires     time.Time
+}
+
+// Member reports whether the identity has sid, as user or as group.
+func (i Identity) Member(sid string) bool {
+	return sid != "" && (i.UserSID == sid || slices.Contains(i.Groups, sid))
+}
+
+func signIn(groups []string) string {
+	switch {
+	case slices.Contains(groups, sidServiceAsserted):
+		return SignInAsserted
+	case slices.Contains(groups, sidOwnCredentials):
+		return SignInOwn
+	}
+	return ""
+}
