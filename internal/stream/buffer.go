@@ -1,0 +1,18 @@
+package stream
+
+import "sync"
+
+// buffer holds one DATA frame.
+type buffer [frameSize]byte
+
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
+
+func getBuffer() *buffer { return buffers.Get().(*buffer) }
+
+// free gives the buffer back; nobody may hold a slice of it. Free of nil is
+// nothing.
+func (b *buffer) free() {
+	if b != nil {
+		buffers.Put(b)
+	}
+}

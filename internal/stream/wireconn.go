@@ -1,0 +1,108 @@
+package stream
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TCPInfo is what the kernel says of a connection.
+type TCPInfo struct {
+	BytesAcked    uint64        // payload of TCP that the peer's kernel acknowledged
+	BytesReceived uint64        // payload of TCP that arrived
+	Retransmits   uint32        // segments sent again, ever
+	RTT           time.Duration // smoothed round trip
+}
+
+// wireConn is the connection below TLS: it counts, and it is where silence is
+// noticed, because a sign of life is any byte and not a whole record.
+type wireConn struct {
+	net.Conn
+	in, out   atomic.Uint64
+	silence   atomic.Int64 // ns that a Read may wait; 0: the deadline set by others counts
+	lastWrite atomic.Int64 // UnixNano
+
+	closing sync.Once
+	mu      sync.Mutex // guards the rest, so that TCPInfo does not race with Close
+	closed  bool
+	last    TCPInfo
+	err     error
+}
+
+func (w *wireConn) Read(p []byte) (int, error) {
+	if d := w.silence.Load(); d > 0 {
+		if err := w.SetReadDeadline(time.Now().Add(time.Duration(d))); err != nil {
+			return 0, err
+		}
+	}
+	n, err := w.Conn.Read(p)
+	w.in.Add(uint64(n))
+	return n, err
+}
+
+func (w *wireConn) Write(p []byte) (int, error) {
+	n, err := w.Conn.Write(p)
+	w.out.Add(uint64(n))
+	w.lastWrite.Store(time.Now().UnixNano())
+	return n, err
+}
+
+// Close closes once and keeps the kernel's last word.
+func (w *wireConn) Close() error {
+	w.closing.Do(func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.last, _ = kernelInfo(w.Conn)
+		w.closed = true
+		w.err = w.Conn.Close()
+	})
+	return w.err
+}
+
+// info asks the kernel, or gives what it said at Close. It is zero where the
+// connection is no TCP connection.
+func (w *wireConn) info() TCPInfo {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.closed {
+		if in, ok := kernelInfo(w.Conn); ok {
+			w.last = in
+		}
+	}
+	return w.last
+}
+
+func kernelInfo(c net.Conn) (TCPInfo, bool) {
+	tc, ok := c.(*net.TCPConn)
+	if !ok {
+		return TCPInfo{}, false
+	}
+	rc, err := tc.SyscallConn()
+	if err != nil {
+		return TCPInfo{}, false
+	}
+	var ti *unix.TCPInfo
+	cerr := rc.Control(func(fd uintptr) {
+		ti, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+	})
+	if cerr != nil || err != nil {
+		return TCPInfo{}, false
+	}
+	return TCPInfo{
+		BytesAcked: ti.Bytes_acked, BytesReceived: ti.Bytes_received,
+		Retransmits: ti.Total_retrans, RTT: time.Duration(ti.Rtt) * time.Microsecond,
+	}, true
+}
+
+// addrPort is the address of a socket, with IPv4 as IPv4.
+func addrPort(a net.Addr) netip.AddrPort {
+	if t, ok := a.(*net.TCPAddr); ok {
+		ap := t.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	return netip.AddrPort{}
+}
