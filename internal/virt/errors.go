@@ -25,10 +25,10 @@ const (
 	codeNoDomain         = int(lv.ErrNoDomain)
 	codeNoNetwork        = int(lv.ErrNoNetwork)
 	codeOperationInvalid = int(lv.ErrOperationInvalid)
-	codeOperationAborted = int(lv.ErrOperationAborted)
 	codeNoSupport        = int(lv.ErrNoSupport)
 
 	codeOperationUnsupported = int(lv.ErrOperationUnsupported)
+	codeMigrateFinishOK      = int(lv.ErrMigrateFinishOk)
 )
 
 // mapError turns the library's errors into this package's.

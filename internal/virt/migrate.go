@@ -6,6 +6,8 @@ import (
 	"time"
 
 	lv "github.com/digitalocean/go-libvirt"
+
+	"drover/internal/fault"
 )
 
 // MaxCookie bounds the cookies of libvirt's migration protocol, bytes. libvirt
@@ -142,12 +144,25 @@ func (i *Incoming) Finish(ctx context.Context, cookie []byte, cancelled bool) ([
 		_, out, err = l.DomainMigrateFinish3Params(ps, cookie, uint32(i.p.flags()), boolInt(cancelled))
 		return err
 	})
-	if cancelled && (hasCode(err, codeOperationAborted) || hasCode(err, codeNoDomain)) {
-		// libvirt has no domain to return for an ended migration and reports
-		// "migration successfully aborted" as an error.
-		return nil, nil
+	if cancelled {
+		return nil, i.cancelled(ctx, err)
 	}
 	return out, i.h.domainError(err, i.p.Name, "finish")
+}
+
+// cancelled judges what Finish(cancelled) gave. libvirt has no domain to
+// return for an ended migration, so success is an error too ("migration
+// successfully aborted"), and if the incoming QEMU has failed before, the
+// error is about that. What counts is that the domain is gone.
+func (i *Incoming) cancelled(ctx context.Context, err error) error {
+	if err == nil || hasCode(err, codeMigrateFinishOK) || hasCode(err, codeNoDomain) {
+		return nil
+	}
+	_, derr := i.h.Domain(ctx, i.p.UUID)
+	if fault.Is(derr, fault.VMNotFound) {
+		return nil
+	}
+	return i.h.domainError(err, i.p.Name, "cancel the incoming migration of")
 }
 
 // Close ends the connection; safe twice. Between Prepare and Finish this ends

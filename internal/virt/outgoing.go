@@ -26,9 +26,23 @@ type Outgoing struct {
 	dom   lv.Domain
 	watch *Watch
 
+	// calls lets one of the calls in at a time: libvirtd 9.0 crashes when
+	// Confirm comes while Perform has not returned.
+	calls chan struct{}
+
 	once      sync.Once
 	suspended chan time.Time
 	watched   chan struct{}
+}
+
+// enter waits until no other call is in flight.
+func (o *Outgoing) enter(ctx context.Context) (leave func(), err error) {
+	select {
+	case o.calls <- struct{}{}:
+		return func() { <-o.calls }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for the migration call in flight: %w", context.Cause(ctx))
+	}
 }
 
 // Outgoing connects and looks the domain up; nothing is changed before Begin.
@@ -42,7 +56,7 @@ func (h *Host) Outgoing(ctx context.Context, p MigrationParams) (*Outgoing, erro
 		_ = w.Close()
 		return nil, err
 	}
-	o := &Outgoing{h: h, c: c, p: p, watch: w, suspended: make(chan time.Time, 1), watched: make(chan struct{})}
+	o := &Outgoing{h: h, c: c, p: p, watch: w, suspended: make(chan time.Time, 1), watched: make(chan struct{}), calls: make(chan struct{}, 1)}
 	cctx, cancel := context.WithTimeout(ctx, h.timeout)
 	defer cancel()
 	err = c.call(cctx, func(l *lv.Libvirt) (err error) {
@@ -80,6 +94,11 @@ func (o *Outgoing) Suspended() <-chan time.Time { return o.suspended }
 // Begin protects the domain against changes and gives the cookie and the XML
 // for Prepare. The end of the connection after Begin lifts the protection.
 func (o *Outgoing) Begin(ctx context.Context) (cookie []byte, xml string, err error) {
+	leave, err := o.enter(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	defer leave()
 	cctx, cancel := context.WithTimeout(ctx, o.h.timeout)
 	defer cancel()
 	err = o.c.call(cctx, func(l *lv.Libvirt) error {
@@ -110,6 +129,11 @@ func (o *Outgoing) Perform(ctx context.Context, cookie []byte, persistentXML str
 	if err := checkCookie(cookie); err != nil {
 		return nil, err
 	}
+	leave, err := o.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	type result struct {
 		cookie []byte
 		err    error
@@ -170,16 +194,28 @@ func (o *Outgoing) abort(ctx context.Context) {
 
 // Confirm ends the migration at the source: without cancelled the domain is
 // stopped and undefined, with cancelled the guest runs on. It takes a second
-// or two, as it waits for QEMU to end.
+// or two, as it waits for QEMU to end. It waits for a Perform in flight.
+//
+// libvirt takes it from this connection only: after a restart of the agent,
+// Destroy and Undefine take its place, or Resume.
 func (o *Outgoing) Confirm(ctx context.Context, cookie []byte, cancelled bool) error {
 	if err := checkCookie(cookie); err != nil {
 		return err
 	}
 	cctx, cancel := context.WithTimeout(ctx, longCallTimeout)
 	defer cancel()
-	err := o.c.call(cctx, func(l *lv.Libvirt) error {
+	leave, err := o.enter(cctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	err = o.c.call(cctx, func(l *lv.Libvirt) error {
 		return l.DomainMigrateConfirm3Params(o.dom, o.p.typed(), cookie, uint32(o.p.flags()), boolInt(cancelled))
 	})
+	if cancelled && hasCode(err, codeOperationInvalid) {
+		// "not being migrated": a Perform that failed ended the job itself.
+		return nil
+	}
 	return o.h.domainError(err, o.p.Name, "confirm migration of")
 }
 
