@@ -41,6 +41,8 @@ type Domain struct {
 	Job            string
 	HasManagedSave bool
 	Snapshots      int
+	// Autostart: the host starts the VM when libvirt starts.
+	Autostart bool
 }
 
 // Disk is one drive of a domain.
@@ -125,6 +127,13 @@ func describe(l *lv.Libvirt, d lv.Domain) (Domain, error) {
 		return out, err
 	}
 	out.Persistent = persistent != 0
+	if out.Persistent {
+		auto, err := l.DomainGetAutostart(d)
+		if err != nil {
+			return out, err
+		}
+		out.Autostart = auto != 0
+	}
 	x, err := l.DomainGetXMLDesc(d, 0)
 	if err != nil {
 		return out, err
