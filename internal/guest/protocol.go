@@ -16,8 +16,9 @@ const Port = 7700
 // answer. Numbers are unsigned 64 bit integers unless said otherwise.
 const (
 	protocolVersion = 1
-	// maxMessage keeps a datagram within one Ethernet frame.
-	maxMessage = 1400
+	// maxMessage bounds a datagram. A status has some 600 bytes, and only that
+	// of a guest in which everything is wrong does not fit one Ethernet frame.
+	maxMessage = 2048
 	maxName    = 32
 	maxError   = 120
 	maxDisks   = 4
