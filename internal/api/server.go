@@ -1,0 +1,186 @@
+package api
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"drover/internal/fault"
+)
+
+// Options of a Server.
+type Options struct {
+	Host        string // this host's name, for errors and hello
+	Version     string // product version
+	Backend     Backend
+	Acceptor    Acceptor
+	LocalMapper LocalMapper
+	// TLS holds the certificate; what the API needs (TLS 1.3, HTTP/1.1) is set
+	// on a copy. Needed if Listen is not empty.
+	TLS *tls.Config
+	// Listen are addresses for TLS, e.g. "[::]:6601".
+	Listen []string
+	// Socket is the path of the unix socket, "" for none.
+	Socket string
+	Log    *slog.Logger
+	// Registry is where the server registers its metrics, and what GET /metrics
+	// shows; nil: one of its own.
+	Registry *prometheus.Registry
+	// MaxConnections bounds the connections of TLS listeners and socket, each;
+	// default 512. More wait in the kernel.
+	MaxConnections int
+	// Grace is how long requests may go on after Run's context has ended, event
+	// streams excepted, which end at once; default 5 s.
+	Grace time.Duration
+
+	keepAlive time.Duration // between comments on a silent event stream
+}
+
+// Server is the management API of one agent.
+type Server struct {
+	o       Options
+	metrics *metrics
+	handler http.Handler
+	ready   chan struct{}
+	addrs   []net.Addr
+	streams context.Context // ends event streams
+	stop    context.CancelFunc
+}
+
+// NewServer prepares a server; Run listens.
+func NewServer(o Options) (*Server, error) {
+	switch {
+	case o.Backend == nil || o.Log == nil:
+		return nil, errors.New("api: a server needs a backend and a logger")
+	case len(o.Listen) > 0 && (o.TLS == nil || o.Acceptor == nil):
+		return nil, errors.New("api: TLS listeners need a certificate and an acceptor")
+	case o.Socket != "" && o.LocalMapper == nil:
+		return nil, errors.New("api: the unix socket needs a mapper")
+	}
+	if o.MaxConnections == 0 {
+		o.MaxConnections = 512
+	}
+	if o.Registry == nil {
+		o.Registry = prometheus.NewRegistry()
+	}
+	def(&o.Grace, 5*time.Second)
+	def(&o.keepAlive, keepAlive)
+	s := &Server{o: o, metrics: newMetrics(o.Registry), ready: make(chan struct{})}
+	s.streams, s.stop = context.WithCancel(context.Background())
+	h, err := s.routes()
+	s.handler = h
+	return s, err
+}
+
+func (s *Server) routes() (http.Handler, error) {
+	mux := http.NewServeMux()
+	a := newAPI(mux, s.o.Version)
+	s.operations(a)
+	doc, err := json.MarshalIndent(a.OpenAPI(), "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("OpenAPI document: %w", err)
+	}
+	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/openapi+json")
+		_, _ = w.Write(doc)
+	})
+	mux.Handle("GET /metrics", s.serveMetrics())
+	mux.HandleFunc("/", s.notFound)
+	return s.observe(s.authenticate(s.bound(patterned(mux)))), nil
+}
+
+// patterned tells the outer request, which observe looks at, the route: the
+// handlers between pass copies on.
+func patterned(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, pattern := mux.Handler(r)
+		if rec, ok := w.(*recorder); ok {
+			rec.route = pattern
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// Ready is closed when Run listens everywhere.
+func (s *Server) Ready() <-chan struct{} { return s.ready }
+
+// Addrs are the TLS listeners' addresses, once Ready.
+func (s *Server) Addrs() []net.Addr {
+	<-s.ready
+	return s.addrs
+}
+
+// Run listens and serves until ctx ends or a listener fails. It returns nil
+// after the end of ctx; nothing of the server runs then. It can be called once.
+func (s *Server) Run(ctx context.Context) error {
+	defer s.stop()
+	ls, err := s.listen()
+	if err != nil {
+		return err
+	}
+	base, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	srv := s.httpServer(base)
+	failed := make(chan error, len(ls))
+	var wg sync.WaitGroup
+	for _, l := range ls {
+		wg.Go(func() {
+			if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				failed <- fmt.Errorf("serving %s: %w", l.Addr(), err)
+			}
+		})
+	}
+	close(s.ready)
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	s.stop()
+	grace, end := context.WithTimeout(context.WithoutCancel(ctx), s.o.Grace)
+	defer end()
+	if srv.Shutdown(grace) != nil {
+		// What is still there has its context ended and its connection closed.
+		cancel(fault.New(fault.ShuttingDown, s.o.Host))
+		_ = srv.Close()
+		last, end := context.WithTimeout(context.WithoutCancel(ctx), s.o.Grace)
+		defer end()
+		_ = srv.Shutdown(last)
+	}
+	wg.Wait()
+	return err
+}
+
+func (s *Server) httpServer(base context.Context) *http.Server {
+	h1 := new(http.Protocols)
+	h1.SetHTTP1(true)
+	return &http.Server{
+		Handler:           s.handler,
+		BaseContext:       func(net.Listener) context.Context { return base },
+		ConnContext:       withPeer,
+		ConnState:         s.connState,
+		ReadHeaderTimeout: headerTime,
+		WriteTimeout:      writeTime,
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    128 << 10, // a token with a large PAC
+		Protocols:         h1,
+		ErrorLog:          slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug),
+	}
+}
+
+func (s *Server) connState(_ net.Conn, st http.ConnState) {
+	switch st {
+	case http.StateNew:
+		s.metrics.conns.Inc()
+	case http.StateClosed, http.StateHijacked:
+		s.metrics.conns.Dec()
+	}
+}

@@ -1,0 +1,117 @@
+package api
+
+import (
+	"net/netip"
+	"time"
+
+	"drover/internal/move"
+)
+
+// Hello is what an agent says to anybody, before sign-in. Nothing in it is
+// proved: use it to compare versions and clocks, for nothing else.
+type Hello struct {
+	Host    string    `json:"host" doc:"name of the host, e.g. HV01"`
+	Version string    `json:"version" doc:"product version"`
+	Oldest  int       `json:"oldest_protocol" doc:"oldest protocol between agents that this one speaks"`
+	Newest  int       `json:"newest_protocol"`
+	Time    time.Time `json:"time" doc:"the host's clock"`
+}
+
+// HostInfo is what a host is and allows. Sizes in bytes.
+type HostInfo struct {
+	Host            string        `json:"host"`
+	UUID            string        `json:"uuid" doc:"the machine's UUID as libvirt knows it"`
+	Version         string        `json:"version" doc:"product version"`
+	Account         string        `json:"account" doc:"computer account, e.g. HV01$"`
+	Realm           string        `json:"realm,omitempty"`
+	LibvirtVersion  string        `json:"libvirt_version"`
+	QEMUVersion     string        `json:"qemu_version"`
+	MemoryBytes     uint64        `json:"memory_bytes"`
+	MemoryAvailable uint64        `json:"memory_available_bytes"`
+	StorageRoots    []string      `json:"storage_roots"`
+	Migration       MigrationInfo `json:"migration"`
+	Caller          CallerInfo    `json:"caller" doc:"who the host takes the caller for"`
+}
+
+// MigrationInfo is a host's live migration settings, and where it listens.
+type MigrationInfo struct {
+	Enabled   bool             `json:"enabled"`
+	Networks  []netip.Prefix   `json:"networks" doc:"subnets, in order of preference"`
+	Addresses []netip.AddrPort `json:"addresses" doc:"where port 6600 listens at present"`
+}
+
+// CallerInfo is a Caller as the API shows it, and the answer to a sign-in.
+type CallerInfo struct {
+	Principal string `json:"principal" doc:"Kerberos principal, empty for a local user without one"`
+	Roles     []Role `json:"roles"`
+	Local     bool   `json:"local,omitempty" doc:"came by the unix socket"`
+	LocalUser string `json:"local_user,omitempty"`
+	SignIn    string `json:"sign_in,omitempty" doc:"own-credentials or service-asserted"`
+}
+
+// VM is a virtual machine of a host. Sizes in bytes.
+type VM struct {
+	Name        string `json:"name"`
+	UUID        string `json:"uuid"`
+	State       string `json:"state" doc:"running, paused, shut off, ..."`
+	MemoryBytes uint64 `json:"memory_bytes"`
+	VCPUs       int    `json:"vcpus"`
+	Disks       []Disk `json:"disks"`
+	Moving      string `json:"moving,omitempty" doc:"id of the move it takes part in"`
+}
+
+// Disk is one disk of a VM. Sizes in bytes.
+type Disk struct {
+	Target         string `json:"target" doc:"e.g. vda"`
+	Device         string `json:"device" doc:"disk, cdrom or floppy"`
+	Path           string `json:"path,omitempty"`
+	Format         string `json:"format,omitempty"`
+	VirtualBytes   uint64 `json:"virtual_bytes"`
+	AllocatedBytes uint64 `json:"allocated_bytes"`
+}
+
+// Ticket is one Kerberos ticket in the agent's cache.
+type Ticket struct {
+	Client  string    `json:"client" doc:"on whose behalf"`
+	Service string    `json:"service" doc:"for which service name"`
+	Kind    string    `json:"kind" doc:"host: the host's own; evidence: asserted for an operator (S4U2Self); delegated: to act as the operator (S4U2Proxy)"`
+	Start   time.Time `json:"start"`
+	End     time.Time `json:"end"`
+}
+
+// HealthCheck is one thing the agent needs, and whether it has it.
+type HealthCheck struct {
+	Name   string `json:"name" doc:"e.g. journal, libvirt, keytab"`
+	OK     bool   `json:"ok"`
+	Reason string `json:"reason,omitempty" doc:"what is wrong"`
+}
+
+// Health is the answer of /healthz.
+type Health struct {
+	OK     bool          `json:"ok"`
+	Checks []HealthCheck `json:"checks"`
+}
+
+// MoveFilter selects moves; the zero value selects all, newest first.
+type MoveFilter struct {
+	VM     string    // name or UUID
+	Role   move.Role // source, destination
+	Active bool      // only those that are not over
+	Limit  int       // 0: DefaultLimit
+}
+
+// Limits of a list of moves.
+const (
+	DefaultLimit = 100
+	MaxLimit     = 1000
+)
+
+// Keep says which side keeps the VM when an administrator resolves a move whose
+// outcome is unknown.
+type Keep string
+
+// The two sides.
+const (
+	KeepSource      Keep = "source"
+	KeepDestination Keep = "destination"
+)

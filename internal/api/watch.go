@@ -1,0 +1,152 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"iter"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/tmaxmax/go-sse"
+
+	"drover/internal/fault"
+	"drover/internal/move"
+)
+
+// A server writes at least a comment every keepAlive; a client that hears
+// nothing for silence takes the connection for dead.
+const (
+	keepAlive = 10 * time.Second
+	silence   = 3*keepAlive + 5*time.Second
+	maxEvent  = 4 << 20
+)
+
+var errSilent = errors.New("the event stream is silent")
+
+// Watch gives the move's events after seq `after`, and those to come, until the
+// one of kind "end". A lost connection is made again, and goes on after the
+// last event seen; only when that fails for WatchPatience, or the agent refuses,
+// it yields an error, as its last item. The end of ctx ends it with an error.
+func (c *Client) Watch(ctx context.Context, id string, after int64) iter.Seq2[move.Event, error] {
+	return func(yield func(move.Event, error) bool) {
+		w := &watcher{c: c, id: id, last: after, yield: yield}
+		pause := backoff.NewExponentialBackOff()
+		pause.InitialInterval, pause.MaxInterval = 200*time.Millisecond, 5*time.Second
+		lost := time.Now()
+		for {
+			err := w.once(ctx)
+			if w.over {
+				return
+			}
+			if w.heard {
+				w.heard, lost = false, time.Now()
+				pause.Reset()
+			}
+			if !passing(err) || time.Since(lost) > c.o.WatchPatience {
+				yield(move.Event{}, err)
+				return
+			}
+			in := pause.NextBackOff()
+			if c.o.Retrying != nil {
+				c.o.Retrying(err, in)
+			}
+			select {
+			case <-ctx.Done():
+				yield(move.Event{}, c.broken(ctx, ctx.Err()))
+				return
+			case <-time.After(in):
+			}
+		}
+	}
+}
+
+// passing reports whether a new connection may cure err.
+func passing(err error) bool {
+	switch fault.From(err).Code {
+	case fault.AgentUnreachable, fault.PeerGone, fault.PeerSilent, fault.Deadline, fault.ShuttingDown, fault.KDCUnreachable:
+		return true
+	}
+	return false
+}
+
+type watcher struct {
+	c     *Client
+	id    string
+	last  int64
+	yield func(move.Event, error) bool
+	heard bool // an event arrived on this connection
+	over  bool // nothing more is to be yielded
+}
+
+// once reads one connection to its end.
+func (w *watcher) once(parent context.Context) error {
+	ctx, cancel := context.WithCancelCause(parent)
+	defer cancel(nil)
+	watchdog := time.AfterFunc(silence, func() { cancel(errSilent) })
+	defer watchdog.Stop()
+	header := http.Header{"Accept": {"text/event-stream"}}
+	path := movePath(w.id, "/events?after="+strconv.FormatInt(w.last, 10))
+	resp, err := w.c.roundTrip(ctx, w.c.signed, http.MethodGet, path, nil, header)
+	if fault.Is(err, fault.AuthRequired) && w.c.network == "tcp" {
+		resp, err = w.c.roundTrip(ctx, w.c.signed, http.MethodGet, path, nil, header)
+	}
+	if err != nil {
+		return w.meaning(ctx, err)
+	}
+	defer resp.Body.Close()
+	for e, err := range sse.Read(&heartbeat{resp.Body, watchdog}, &sse.ReadConfig{MaxEventSize: maxEvent}) {
+		if err != nil {
+			return w.meaning(ctx, w.c.broken(ctx, err))
+		}
+		if err := w.pass(e); err != nil || w.over {
+			return err
+		}
+	}
+	return w.meaning(ctx, w.c.broken(ctx, io.ErrUnexpectedEOF))
+}
+
+// meaning makes silence an unavailable peer rather than a cancelled request.
+func (w *watcher) meaning(ctx context.Context, err error) error {
+	if errors.Is(context.Cause(ctx), errSilent) {
+		return fault.New(fault.PeerSilent, w.c.o.Host, "peer", w.c.target, "seconds", strconv.Itoa(int(silence.Seconds())))
+	}
+	return err
+}
+
+func (w *watcher) pass(e sse.Event) error {
+	if e.Type == eventProblem {
+		var p fault.Problem
+		if err := json.Unmarshal([]byte(e.Data), &p); err != nil {
+			return w.c.garbled(err)
+		}
+		return p.Err()
+	}
+	var ev move.Event
+	if err := json.Unmarshal([]byte(e.Data), &ev); err != nil {
+		return w.c.garbled(err)
+	}
+	w.heard = true
+	w.last = max(w.last, ev.Seq)
+	if !w.yield(ev, nil) || ev.Kind == move.EventEnd {
+		w.over = true
+	}
+	return nil
+}
+
+// heartbeat puts the watchdog off whenever bytes arrive, comments included.
+type heartbeat struct {
+	r io.Reader
+	t *time.Timer
+}
+
+func (h *heartbeat) Read(p []byte) (int, error) {
+	n, err := h.r.Read(p)
+	if n > 0 {
+		h.t.Reset(silence)
+	}
+	return n, err
+}
