@@ -75,12 +75,18 @@ func findInits(dir string) ([]process, error) {
 	return found, nil
 }
 
-// Sweep takes down every stale lab of the machine and returns their names. Labs that run, or
-// that somebody is raising, stay.
+// testPrefix begins the names of labs that Start raises.
+const testPrefix = "test-"
+
+// Sweep takes down the stale labs of test processes that were killed, and returns their names.
+// Labs that run, or that somebody is raising, stay, and so do labs that a person has raised.
 func Sweep(ctx context.Context) ([]string, error) {
 	names, err := List()
 	var swept []string
 	for _, name := range names {
+		if !strings.HasPrefix(name, testPrefix) {
+			continue
+		}
 		unlock, lockErr := tryLock(lockPath(name))
 		if lockErr != nil {
 			continue

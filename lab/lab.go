@@ -131,7 +131,7 @@ func raise(ctx context.Context, o Options) (*Lab, error) {
 	if err := l.makeDirectories(o); err != nil {
 		return nil, err
 	}
-	for _, step := range []func(context.Context, Options) error{l.raiseMembers, l.raiseServices} {
+	for _, step := range []func(context.Context, Options) error{l.raiseMembers, l.raiseServices, l.raiseAgents} {
 		if err := step(ctx, o); err != nil {
 			return nil, err
 		}

@@ -1,11 +1,15 @@
 package lab
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"testing"
+	"time"
 )
 
 // Missing says what keeps this process from raising a lab with these options: not being root, or
@@ -40,4 +44,69 @@ func Missing(o Options) error {
 		return fmt.Errorf("not installed: %s; `make deps` installs what a lab needs", strings.Join(missing, ", "))
 	}
 	return nil
+}
+
+// RequiredEnv names the environment variable that, when "1", makes a lab that cannot be raised
+// a failure of the test instead of a skip. CI sets it.
+const RequiredEnv = "DROVER_LAB"
+
+// Require skips a test on a machine that cannot raise a lab, or fails it where RequiredEnv says
+// that the machine must be able to.
+func Require(t testing.TB) {
+	t.Helper()
+	require(t, Options{})
+}
+
+func require(t testing.TB, o Options) {
+	t.Helper()
+	err := Missing(o)
+	if err == nil {
+		return
+	}
+	if os.Getenv(RequiredEnv) == "1" {
+		t.Fatalf("%s=1 and no lab is possible: %v", RequiredEnv, err)
+	}
+	t.Skipf("no lab is possible here: %v", err)
+}
+
+// Start raises a lab for a test and takes it down when the test ends. Its name is made from the
+// test's process, so labs of several test programs run side by side; it ends with the process
+// even when that is killed. o.Name tells several labs of one test process apart.
+func Start(t testing.TB, o Options) *Lab {
+	t.Helper()
+	require(t, o)
+	o.Tied = true
+	o.Name = strings.TrimSuffix(fmt.Sprintf("%s%d-%s", testPrefix, os.Getpid(), o.Name), "-")
+	if o.Progress == nil {
+		o.Progress = t.Logf
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	if _, err := Sweep(ctx); err != nil {
+		t.Fatalf("remove labs of test processes that died: %v", err)
+	}
+	l, err := Up(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if t.Failed() {
+			keepLogs(t, l)
+		}
+		if err := l.Down(ctx); err != nil {
+			t.Errorf("take the lab down: %v", err)
+		}
+	})
+	return l
+}
+
+// keepLogs saves the logs of a lab whose test has failed.
+func keepLogs(t testing.TB, l *Lab) {
+	to := filepath.Join(os.TempDir(), "drover-lab-logs-"+l.Name())
+	if err := os.CopyFS(to, os.DirFS(filepath.Join(l.Dir(), "logs"))); err != nil {
+		t.Logf("logs of the lab: %v", err)
+	}
+	t.Logf("logs of the lab are in %s", to)
 }
