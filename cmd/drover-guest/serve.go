@@ -48,6 +48,7 @@ func serve(ctx context.Context, p guest.Params) error {
 	}
 	wg.Go(func() { runMemory(ctx, memory, responder, p) })
 	wg.Go(func() { report(ctx, memory) })
+	wg.Go(func() { watchPower(ctx, cancel) })
 	say("%s answers on %s port %d, boot %016x", p.Name, p.Addr, guest.Port, nonce)
 	return responder.Serve(ctx, conn)
 }

@@ -13,9 +13,10 @@ import (
 	"time"
 )
 
-// GuestModules is what the guest needs of a kernel that has virtio as modules.
-// Their dependencies are found in the modules themselves.
-var GuestModules = []string{"virtio_pci", "virtio_blk", "virtio_net"}
+// GuestModules is what the guest needs of a kernel that has virtio and the
+// power button as modules. Their dependencies are found in the modules
+// themselves.
+var GuestModules = []string{"virtio_pci", "virtio_blk", "virtio_net", "button", "evdev"}
 
 // module is one kernel module, ready for finit_module.
 type module struct {

@@ -58,7 +58,7 @@ func ProbeKVM(ctx context.Context, cacheDir string, boot BootFiles) (Accel, erro
 		a.Reason = err.Error()
 	} else {
 		_ = f.Close()
-		if a.Type, a.Reason, err = tryKVM(ctx, boot); err != nil {
+		if a.Type, a.Reason, err = tryKVM(ctx, boot, probeTimeout); err != nil {
 			return Accel{}, fmt.Errorf("probe kvm: %w", err)
 		}
 	}
@@ -81,8 +81,8 @@ func cachedAccel(path, bootID string) (Accel, bool) {
 	return a, a.Type == TypeKVM || a.Type == TypeQEMU
 }
 
-func tryKVM(ctx context.Context, boot BootFiles) (accel, reason string, err error) {
-	limit, cancel := context.WithTimeout(ctx, probeTimeout)
+func tryKVM(ctx context.Context, boot BootFiles, timeout time.Duration) (accel, reason string, err error) {
+	limit, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	p := DefaultParams()
 	p.Memory = PageSize
@@ -112,11 +112,11 @@ func tryKVM(ctx context.Context, boot BootFiles) (accel, reason string, err erro
 	case ctx.Err() != nil:
 		return "", "", context.Cause(ctx)
 	case timedOut:
-		return TypeQEMU, fmt.Sprintf("/dev/kvm is there, but the guest did not boot within %s", probeTimeout), nil
+		return TypeQEMU, fmt.Sprintf("/dev/kvm is there, but the guest did not boot within %s", timeout), nil
 	}
 	var exit *exec.ExitError
 	if waitErr != nil && !errors.As(waitErr, &exit) {
 		return "", "", waitErr
 	}
-	return TypeQEMU, fmt.Sprintf("QEMU ended under KVM: %s", clip(strings.TrimSpace(stderr.String()))), nil
+	return TypeQEMU, fmt.Sprintf("QEMU ended under KVM: %s", clip(strings.Join(strings.Fields(stderr.String()), " "))), nil
 }

@@ -78,6 +78,8 @@ type vm struct {
 	addr    *net.UDPAddr
 	console string
 	stop    func()
+	done    chan struct{} // closed when the emulator has ended, after err is set
+	err     error
 }
 
 func testParams() Params {
@@ -106,7 +108,7 @@ func startVM(t *testing.T, boot BootFiles, p Params, disk string, more ...string
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	v := &vm{t: t, qmp: filepath.Join(dir, "qmp"), console: filepath.Join(dir, "console"), addr: freePort(t)}
+	v := &vm{t: t, done: make(chan struct{}), qmp: filepath.Join(dir, "qmp"), console: filepath.Join(dir, "console"), addr: freePort(t)}
 	args := append([]string{
 		"-machine", "pc,accel=tcg", "-cpu", "qemu64", "-m", "256", "-nodefaults", "-no-user-config", "-display", "none",
 		"-no-reboot", "-serial", "file:" + v.console, "-qmp", "unix:" + v.qmp + ",server=on,wait=off",
@@ -123,9 +125,13 @@ func startVM(t *testing.T, boot BootFiles, p Params, disk string, more ...string
 	if err := v.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	go func() {
+		v.err = v.cmd.Wait()
+		close(v.done)
+	}()
 	v.stop = sync.OnceFunc(func() {
 		cancel()
-		_ = v.cmd.Wait() // killed: its status says nothing
+		<-v.done
 		if t.Failed() {
 			text, _ := os.ReadFile(v.console)
 			t.Logf("console:\n%s\nQEMU: %s", text, stderr.String())
@@ -133,6 +139,16 @@ func startVM(t *testing.T, boot BootFiles, p Params, disk string, more ...string
 	})
 	t.Cleanup(v.stop)
 	return v
+}
+
+// exited waits for the emulator to end by itself.
+func (v *vm) exited(limit time.Duration) error {
+	select {
+	case <-v.done:
+		return v.err
+	case <-time.After(limit):
+		return fmt.Errorf("still there after %s", limit)
+	}
 }
 
 // observe watches the guest until the test ends.
