@@ -45,6 +45,17 @@ var forbiddenCalls = map[string]string{
 	"b.Skip":     "a benchmark that does not run measures nothing",
 }
 
+// failsInTheLab reports whether fn asks if DROVER_LAB makes its skip a failure.
+func failsInTheLab(fn *ast.FuncDecl) (asks bool) {
+	ast.Inspect(fn, func(n ast.Node) bool {
+		if lit, ok := n.(*ast.BasicLit); ok && lit.Value == `"DROVER_LAB"` {
+			asks = true
+		}
+		return !asks
+	})
+	return asks
+}
+
 func TestTestsNeitherSleepNorSkip(t *testing.T) {
 	r := load(t)
 	for _, f := range r.files {
@@ -52,6 +63,9 @@ func TestTestsNeitherSleepNorSkip(t *testing.T) {
 			continue
 		}
 		ast.Inspect(f.syntax, func(n ast.Node) bool {
+			if fn, ok := n.(*ast.FuncDecl); ok && failsInTheLab(fn) {
+				return false
+			}
 			sel, ok := n.(*ast.SelectorExpr)
 			if !ok {
 				return true
