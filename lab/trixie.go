@@ -18,7 +18,7 @@ const (
 )
 
 // TrixieRoot is where the Debian 13 root is kept between labs.
-const TrixieRoot = "/var/cache/drover-lab/trixie"
+const TrixieRoot = CacheDir + "/trixie"
 
 // trixiePackages is what a host needs beside debootstrap's minimum.
 var trixiePackages = []string{

@@ -24,7 +24,7 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.PersistentFlags().StringVar(&name, "name", lab.DefaultName, "the lab's name; labs of different names do not disturb each other")
-	root.AddCommand(newUp(&name), newDown(&name), newStatus(&name), newShell(&name))
+	root.AddCommand(newUp(&name), newDown(&name), newStatus(&name), newShell(&name), newGuest())
 	return root
 }
 
@@ -188,4 +188,19 @@ func runInside(c *cobra.Command, m *lab.Member, argv []string) error {
 		return insideError{exit.ExitCode()}
 	}
 	return err
+}
+
+func newGuest() *cobra.Command {
+	var assets string
+	c := &cobra.Command{
+		Use:   "guest",
+		Short: "Make kernel and initramfs of the lab's virtual machines around bin/drover-guest",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			_, err := lab.PrepareGuest(c.Context(), assets)
+			return err
+		},
+	}
+	c.Flags().StringVar(&assets, "assets", "build", "`directory` with bin/drover-guest; guest/ is made in it")
+	return c
 }

@@ -1,0 +1,64 @@
+# Drover. As root on a fresh Debian 12 or 13 machine: `make demo`, `make test`.
+#
+#   make deps      install what lab/packages.txt lists, and Go when there is none
+#   make build     drover, droverd, drover-guest and drover-lab in build/bin
+#   make guest     kernel and initramfs of the lab's virtual machines in build/guest
+#   make test      vet, staticcheck, unit tests with the race detector, lab tests (as root), fuzzing
+#   make lab-up    raise the lab "demo"; make lab-down removes every trace of it
+#   make clean     remove build/
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+# Debian's Go sets this to local and is older than go.mod asks for.
+export GOTOOLCHAIN ?= auto
+
+BUILD := build
+FUZZTIME ?= 30s
+TESTFLAGS ?=
+UID := $(shell id -u)
+
+.PHONY: all deps build guest test lint unit fuzz lab-up lab-down clean
+
+all: build
+
+deps:
+	lab/install-packages.sh lab/packages.txt
+
+# Static, so that the programs run in every member of the lab, whatever its C library.
+build:
+	CGO_ENABLED=0 go build -trimpath -o $(BUILD)/bin/ ./cmd/...
+
+guest: build
+	$(BUILD)/bin/drover-lab guest --assets $(BUILD)
+
+test: lint unit fuzz
+
+lint:
+	go vet ./...
+	go run honnef.co/go/tools/cmd/staticcheck ./...
+
+# As root, a machine on which no lab can be raised is a failure and not a reason to skip.
+ifeq ($(UID),0)
+unit: export DROVER_LAB := 1
+unit: guest
+endif
+unit: build
+	go test -race -timeout 30m $(TESTFLAGS) ./...
+
+# Go fuzzes one target at a time.
+fuzz:
+	grep -rHoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sed 's/:func / /' | sort | while read -r file target; do \
+		echo "fuzz $$target in $$(dirname $$file) for $(FUZZTIME)"; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$(dirname $$file)"; \
+	done
+
+lab-up: build guest
+	$(BUILD)/bin/drover-lab up
+
+lab-down: build
+	$(BUILD)/bin/drover-lab down
+
+clean:
+	rm -rf $(BUILD)
