@@ -76,14 +76,15 @@ type Progress struct {
 
 // StreamProof is what the kernel says of one connection of the move.
 type StreamProof struct {
-	Kind        string `json:"kind" doc:"control, memory or disk"`
-	Index       int    `json:"index"`
-	Local       string `json:"local" doc:"address and port from the socket"`
-	Remote      string `json:"remote"`
-	WireBytes   uint64 `json:"wire_bytes" doc:"both directions, counted below TLS"`
-	KernelAcked uint64 `json:"kernel_bytes_acked" doc:"tcpi_bytes_acked"`
-	Encrypted   bool   `json:"encrypted"`
-	Cipher      string `json:"cipher,omitempty"`
+	Kind         string `json:"kind" doc:"control, memory or disk"`
+	Index        int    `json:"index"`
+	Local        string `json:"local" doc:"address and port from the socket"`
+	Remote       string `json:"remote"`
+	PayloadBytes uint64 `json:"payload_bytes" doc:"both directions, what QEMU sent and received"`
+	WireBytes    uint64 `json:"wire_bytes" doc:"both directions, counted below TLS"`
+	KernelAcked  uint64 `json:"kernel_bytes_acked" doc:"tcpi_bytes_acked"`
+	Encrypted    bool   `json:"encrypted"`
+	Cipher       string `json:"cipher,omitempty"`
 }
 
 // Summary is what a finished move reports. Bytes and milliseconds.

@@ -7,7 +7,7 @@
 //	Auth      -> AuthReply         AP-REQ as the operator, AP-REP and proof of the TLS session
 //	Open      -> Opened            the move, its session for data streams, what the destination is
 //	Offer     -> Admitted          domain XML and disks; nothing is created
-//	Prepare   -> Prepared          disks created, QEMU waits; data streams attach
+//	Prepare   -> Prepared          libvirt's Begin; checked again, disks created, QEMU waits
 //	Handover  -> Outcome           the decision is the destination's from here on
 //	Cancel    -> Outcome           before handover only
 //	Query     -> Outcome           after a restart, by the source host itself
@@ -105,19 +105,18 @@ type HelloReply struct {
 	Time    time.Time `json:"time"`
 }
 
-// Auth carries a krb5 GSS token (RFC 4121): the operator's ticket for the
-// destination's migration service, bound to this TLS session. Storage carries
-// the second one, for cifs, when the move includes storage.
+// Auth carries a krb5 GSS token (RFC 4121), bound to this TLS session: first the
+// operator's ticket for the destination's migration service, then, when the
+// move includes storage, the one for cifs.
 type Auth struct {
-	Token   []byte `json:"token"`
-	Storage []byte `json:"storage,omitempty"`
+	Token []byte `json:"token"`
+	More  bool   `json:"more,omitempty"` // another Auth follows
 }
 
-// AuthReply completes both contexts and proves the TLS session to the source.
+// AuthReply completes the context and proves the TLS session to the source.
 type AuthReply struct {
 	Token    []byte `json:"token"`
 	Proof    []byte `json:"proof"`
-	Storage  []byte `json:"storage,omitempty"`
 	Operator string `json:"operator"` // as the destination saw it
 	// DelegatedBy is the host account that the ticket's PAC names, "" if the
 	// caller is the host itself (settling).
@@ -141,7 +140,6 @@ type Open struct {
 type Opened struct {
 	Session []byte    `json:"session"` // 16 bytes
 	Secret  []byte    `json:"secret"`  // 32 bytes
-	RunDir  string    `json:"run_dir"`
 	Facts   HostFacts `json:"facts"`
 }
 
@@ -176,14 +174,14 @@ type Disk struct {
 	Probe          *Probe `json:"probe,omitempty"`
 }
 
-// Offer describes the VM. The XML is what libvirt's Begin or, for a shut-off
-// VM, its definition gave; the destination believes none of it.
+// Offer describes the VM, for the plan; the destination believes none of it.
 type Offer struct {
 	Kind        MoveKind `json:"kind"`
 	XML         string   `json:"xml"`
 	Disks       []Disk   `json:"disks"`
 	StoragePath string   `json:"storage_path,omitempty"` // --destination-storage-path
 	NVRAM       []byte   `json:"nvram,omitempty"`        // a shut-off UEFI guest's variables
+	Autostart   bool     `json:"autostart,omitempty"`    // the VM starts with its host
 	Connections int      `json:"connections,omitempty"`  // 0: one memory stream, N: multifd with N channels
 }
 
@@ -220,16 +218,16 @@ type Admitted struct {
 	Disks []AdmittedDisk `json:"disks"`
 }
 
-// Prepare carries libvirt's cookie of Begin; the XML was in the Offer.
+// Prepare carries what libvirt's Begin gave. The XML is admitted again, with the
+// disks as agreed on the Offer. A shut-off VM has no cookie.
 type Prepare struct {
 	Cookie []byte `json:"cookie,omitempty"`
+	XML    string `json:"xml"`
 }
 
 // Prepared says that QEMU waits and that data streams may be opened.
 type Prepared struct {
 	Cookie []byte `json:"cookie,omitempty"`
-	// XML is the definition as admitted, with the destination's paths.
-	XML string `json:"xml,omitempty"`
 }
 
 // Handover says that the source's copy is stopped for good and complete. From
@@ -248,6 +246,7 @@ type Cancel struct {
 // the destination to decide against the move if it was not handed over yet.
 type Query struct {
 	Move    string `json:"move"`
+	UUID    string `json:"uuid"`
 	Abandon bool   `json:"abandon"`
 }
 

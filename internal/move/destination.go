@@ -1,0 +1,335 @@
+package move
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"drover/internal/fault"
+	"drover/internal/virt"
+	"drover/internal/wire"
+)
+
+// destination is a move as the destination sees it: one control stream.
+type destination struct {
+	*run
+	conn  Inbound
+	open  wire.Open
+	offer wire.Offer
+	disks []wire.AdmittedDisk
+	inc   Incoming
+	xml   string      // definition as admitted
+	vms   []*undoStep // what the VM takes over when it is this host's
+	nbd   []io.Closer // servers of a shut-off VM's disks
+}
+
+// Serve answers one authenticated control stream until it ends. A move that was
+// not handed over by then is abandoned: the promise is that a destination which
+// was never asked to run the VM never does.
+func (m *Manager) Serve(ctx context.Context, conn Inbound) error {
+	var env wire.Envelope
+	if err := receive(ctx, conn, &env); err != nil {
+		return err
+	}
+	if env.Kind == wire.KindQuery {
+		return m.answerQuery(ctx, conn, env)
+	}
+	var open wire.Open
+	err := wire.Unseal(env, wire.KindOpen, m.opt.Host, conn.Caller().Peer, &open)
+	if err == nil {
+		err = m.checkOpen(ctx, conn.Caller(), open)
+	}
+	if err != nil {
+		return refuse(ctx, conn, err)
+	}
+	c := conn.Caller()
+	now := m.opt.Now()
+	r, mctx, err := m.begin(Record{ID: open.Move, Role: Destination, Phase: Queued, VM: open.VM, UUID: open.UUID, Peer: c.Peer,
+		Operator: c.Principal, Request: Request{VM: open.VM, Destination: m.opt.Host, IncludeStorage: open.IncludeStorage, DryRun: open.DryRun}, Created: now})
+	if err != nil {
+		return refuse(ctx, conn, err)
+	}
+	defer m.finished(r)
+	r.priv.Owner = c.DelegatedBy
+	r.log.Info("move comes in", "operator", c.Principal, "delegated_by", c.DelegatedBy, "sign_in", c.SignIn, "from", c.Peer)
+	d := &destination{run: r, conn: conn, open: open}
+	mctx, stop := context.WithCancelCause(mctx)
+	defer stop(nil)
+	defer context.AfterFunc(ctx, func() { stop(context.Cause(ctx)) })()
+	d.end(d.Run(mctx))
+	return nil
+}
+
+// Run serves the move. It returns nil when the VM is this host's, or when a dry
+// run got its answer.
+func (d *destination) Run(ctx context.Context) (err error) {
+	defer func() {
+		if !errors.Is(err, errLeave) {
+			d.unwind()
+		}
+	}()
+	if err := d.opened(ctx); err != nil {
+		return d.refused(ctx, err)
+	}
+	for {
+		var env wire.Envelope
+		if err := receive(ctx, d.conn, &env); err != nil {
+			if d.open.DryRun && errors.Is(err, io.EOF) {
+				return nil
+			}
+			return d.interrupted(err)
+		}
+		switch env.Kind {
+		case wire.KindOffer:
+			err = d.offered(ctx, env)
+		case wire.KindPrepare:
+			err = d.prepare(ctx, env)
+		case wire.KindHandover:
+			return d.handover(ctx, env)
+		case wire.KindCancel:
+			return d.cancelled(ctx, env)
+		default:
+			err = fault.New(fault.ProtocolError, d.m.opt.Host, "peer", d.rec.Peer, "problem", fmt.Sprintf("%q in the middle of a move", env.Kind))
+		}
+		if err != nil {
+			return d.refused(ctx, err)
+		}
+	}
+}
+
+func (d *destination) opened(ctx context.Context) error {
+	for _, p := range []Phase{Negotiate, Authorise} { // both are over once a stream is authenticated
+		if err := d.enter(ctx, p); err != nil {
+			return err
+		}
+	}
+	id, secret, err := d.conn.Open()
+	if err != nil {
+		return err
+	}
+	f, err := d.m.opt.Hypervisor.Facts(ctx)
+	if err != nil {
+		return err
+	}
+	return reply(ctx, d.conn, wire.KindOpened, wire.Opened{Session: id, Secret: secret, Facts: wire.HostFacts{
+		Host: d.m.opt.Host, UUID: f.UUID, LibvirtVersion: f.LibvirtVersion, QEMUVersion: f.QEMUVersion,
+		MemoryAvailable: f.MemoryAvailable, StorageRoots: d.m.opt.Roots, Incoming: d.m.opt.Enabled}})
+}
+
+// offered answers whether the VM could come. Nothing is created.
+func (d *destination) offered(ctx context.Context, env wire.Envelope) error {
+	if err := wire.Unseal(env, wire.KindOffer, d.m.opt.Host, d.rec.Peer, &d.offer); err != nil {
+		return err
+	}
+	d.update(func(rec *Record, _ *private) { rec.Kind = d.offer.Kind })
+	disks, err := d.place()
+	if err != nil {
+		return err
+	}
+	adm, err := d.admit(ctx, d.offer.XML, disks)
+	if err != nil {
+		return err
+	}
+	if err := d.reserve(ctx, adm, disks); err != nil {
+		return err
+	}
+	d.disks = disks
+	return reply(ctx, d.conn, wire.KindAdmitted, wire.Admitted{Disks: disks})
+}
+
+// admit checks a definition with the disks as placed.
+func (d *destination) admit(ctx context.Context, xml string, disks []wire.AdmittedDisk) (*virt.Admitted, error) {
+	adm, err := d.m.opt.Hypervisor.Admit(ctx, xml, diskPaths(disks))
+	if err != nil {
+		return nil, err
+	}
+	if adm.UUID != d.open.UUID || adm.Name != d.open.VM {
+		return nil, fault.New(fault.DefinitionInvalid, d.m.opt.Host, "vm", d.open.VM, "problem", "its name or UUID is not that of the move")
+	}
+	return adm, d.m.opt.Hypervisor.CheckAdmitted(ctx, adm)
+}
+
+func diskPaths(disks []wire.AdmittedDisk) map[string]string {
+	m := map[string]string{}
+	for _, a := range disks {
+		m[a.Target] = a.Path
+	}
+	return m
+}
+
+// prepare creates the disks and starts the QEMU that waits for the guest.
+func (d *destination) prepare(ctx context.Context, env wire.Envelope) error {
+	var req wire.Prepare
+	if err := wire.Unseal(env, wire.KindPrepare, d.m.opt.Host, d.rec.Peer, &req); err != nil {
+		return err
+	}
+	if d.disks == nil || d.open.DryRun || d.inc != nil {
+		return fault.New(fault.ProtocolError, d.m.opt.Host, "peer", d.rec.Peer, "problem", "prepare without an offer")
+	}
+	adm, err := d.admit(ctx, req.XML, d.disks)
+	if err != nil {
+		return err
+	}
+	d.xml = adm.XML
+	d.update(func(_ *Record, p *private) { // journalled before they are made, so that a restart finds them
+		for _, a := range d.disks {
+			if a.Action == wire.Copy {
+				p.Files = append(p.Files, a.Path)
+			}
+		}
+	})
+	if err := d.enter(ctx, Prepare); err != nil {
+		return err
+	}
+	if err := d.createDisks(ctx); err != nil {
+		return err
+	}
+	dir := d.m.socketDir(d.rec.ID)
+	if err := os.MkdirAll(dir, 0o711); err != nil {
+		return fmt.Errorf("sockets of the move: %w", err)
+	}
+	d.acquired("sockets", func(context.Context) error { return os.RemoveAll(dir) })
+	if d.offer.Kind == wire.Offline {
+		return d.serveDisks(ctx, dir)
+	}
+	return d.prepareQEMU(ctx, dir, req.Cookie)
+}
+
+func (d *destination) prepareQEMU(ctx context.Context, dir string, cookie []byte) error {
+	cookie, err := d.m.opt.Hypervisor.AdmitCookie(ctx, cookie, diskPaths(d.disks))
+	if err != nil {
+		return err
+	}
+	inc, err := d.m.opt.Hypervisor.Incoming(ctx, d.params(dir))
+	if err != nil {
+		return err
+	}
+	d.inc = inc
+	d.acquired("libvirt connection", func(context.Context) error { return inc.Close() })
+	cookie, err = inc.Prepare(ctx, cookie, d.xml)
+	if err != nil {
+		return withFault(err, fault.PrepareFailed, d.m.opt.Host, "vm", d.rec.VM)
+	}
+	d.vms = append(d.vms, d.acquired("incoming VM", func(ctx context.Context) error {
+		_, err := inc.Finish(ctx, nil, true)
+		return err
+	}))
+	for _, k := range []string{StreamMemory, StreamDisk} {
+		if err := d.conn.Attach(k, 0, filepath.Join(dir, k+".sock")); err != nil {
+			return err
+		}
+	}
+	for _, p := range []Phase{Connect, Transfer} {
+		if err := d.enter(ctx, p); err != nil {
+			return err
+		}
+	}
+	return reply(ctx, d.conn, wire.KindPrepared, wire.Prepared{Cookie: cookie})
+}
+
+func (d *destination) params(dir string) virt.MigrationParams {
+	p := virt.MigrationParams{UUID: d.rec.UUID, Name: d.rec.VM, MigrateURI: "unix://" + filepath.Join(dir, StreamMemory+".sock"),
+		Connections: d.offer.Connections, Paused: d.offer.Kind == wire.Paused}
+	for _, a := range d.disks {
+		switch a.Action {
+		case wire.Copy:
+			p.CopyDisks = append(p.CopyDisks, a.Target)
+			p.DisksURI = "unix://" + filepath.Join(dir, StreamDisk+".sock")
+		case wire.Shared:
+			p.UnsafeShared = true
+		}
+	}
+	return p
+}
+
+// serveDisks lets the disks of a shut-off VM be written.
+func (d *destination) serveDisks(ctx context.Context, dir string) error {
+	for i, a := range d.disks {
+		if a.Action != wire.Copy {
+			continue
+		}
+		socket := diskSocket(dir, i)
+		srv, err := d.m.opt.Storage.Serve(ctx, a.Path, d.offer.Disks[i].Format, socket)
+		if err != nil {
+			return err
+		}
+		d.nbd = append(d.nbd, srv)
+		d.acquired("disk server of "+a.Target, func(context.Context) error { return srv.Close() })
+		if err := d.conn.Attach(StreamDisk, i+1, socket); err != nil {
+			return err
+		}
+	}
+	for _, p := range []Phase{Connect, Transfer} {
+		if err := d.enter(ctx, p); err != nil {
+			return err
+		}
+	}
+	return reply(ctx, d.conn, wire.KindPrepared, wire.Prepared{})
+}
+
+// handover makes the VM this host's. The journal has finish before libvirt lets
+// the guest run, and the connection to the source no longer matters.
+func (d *destination) handover(ctx context.Context, env wire.Envelope) error {
+	var req wire.Handover
+	if err := wire.Unseal(env, wire.KindHandover, d.m.opt.Host, d.rec.Peer, &req); err != nil {
+		return d.refused(ctx, err)
+	}
+	if d.record().Phase != Transfer {
+		return d.refused(ctx, fault.New(fault.ProtocolError, d.m.opt.Host, "peer", d.rec.Peer, "problem", "handover before the transfer"))
+	}
+	for _, p := range []Phase{Handover, Finish} {
+		if err := d.enter(ctx, p); err != nil {
+			return d.refused(ctx, err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
+	defer cancel()
+	cookie, err := d.finish(ctx, req.Cookie)
+	if err != nil {
+		running, lerr := d.m.runsHere(ctx, d.run)
+		if lerr != nil {
+			return d.leave(ctx, errors.Join(err, lerr))
+		}
+		if !running {
+			return d.refused(ctx, withFault(err, fault.FinishFailed, d.m.opt.Host, "vm", d.rec.VM))
+		}
+		d.log.Warn("finish reported an error, and the VM runs", "error", err)
+	}
+	d.keep()
+	d.update(func(_ *Record, p *private) { p.Verdict = wire.Running })
+	if d.offer.Autostart {
+		if err := d.m.opt.Hypervisor.SetAutostart(ctx, d.rec.UUID, true); err != nil {
+			d.log.Warn("autostart not set", "error", err)
+		}
+	}
+	if err := d.enter(ctx, Confirm); err != nil {
+		return d.leave(ctx, err)
+	}
+	if err := reply(ctx, d.conn, wire.KindOutcome, wire.Outcome{Verdict: wire.Running, Cookie: cookie}); err != nil {
+		d.log.Info("source did not hear that the VM runs here; it will ask", "error", err)
+	}
+	return nil
+}
+
+const finishTimeout = 2 * time.Minute
+
+func (d *destination) finish(ctx context.Context, cookie []byte) ([]byte, error) {
+	h := d.m.opt.Hypervisor
+	if d.offer.Kind == wire.Offline {
+		for _, srv := range d.nbd { // all is written before the definition names it
+			if err := srv.Close(); err != nil {
+				return nil, err
+			}
+		}
+		return nil, h.Define(ctx, d.xml)
+	}
+	cookie, err := h.AdmitCookie(ctx, cookie, diskPaths(d.disks))
+	if err != nil {
+		return nil, err
+	}
+	return d.inc.Finish(ctx, cookie, false)
+}

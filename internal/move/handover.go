@@ -1,0 +1,224 @@
+package move
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"drover/internal/fault"
+	"drover/internal/virt"
+	"drover/internal/wire"
+)
+
+// handover gives the VM away. The phase was journalled before this message
+// leaves, and the destination journals it before it acts; from here on only the
+// destination's word ends the move. That the answer does not come is no error
+// of this phase: finish goes on asking.
+func (s *source) handover(ctx context.Context) error {
+	if s.kind == wire.Offline {
+		if err := s.stillOff(ctx); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handoverTimeout)
+	defer cancel()
+	err := s.call(ctx, wire.KindHandover, wire.Handover{Cookie: s.cookie}, wire.KindOutcome, &s.outcome)
+	s.running = s.m.opt.Now()
+	if err != nil {
+		s.log.Warn("no answer to handover", "error", err)
+		s.outcome = wire.Outcome{Verdict: wire.Undecided}
+	}
+	return nil
+}
+
+// handoverTimeout is how long the destination may take to let the VM run. When
+// it is over the outcome is asked for on a new connection.
+const handoverTimeout = 30 * time.Second
+
+func (s *source) stillOff(ctx context.Context) error {
+	d, err := s.m.opt.Hypervisor.Domain(ctx, s.dom.UUID)
+	if err != nil {
+		return err
+	}
+	if d.State != virt.Shutoff {
+		return fault.New(fault.VMState, s.m.opt.Host, "vm", s.dom.Name, "state", "no longer shut off: it was started during the move")
+	}
+	return nil
+}
+
+// finish has the destination's decision or goes on asking for it.
+func (s *source) finish(ctx context.Context) error {
+	if s.outcome.Verdict == wire.Undecided {
+		var err error
+		if s.outcome, err = s.ask(ctx); err != nil {
+			return err
+		}
+	}
+	if s.outcome.Verdict == wire.Running {
+		s.update(func(_ *Record, p *private) { p.Verdict = wire.Running })
+		return nil
+	}
+	cause := error(fault.New(fault.PeerGone, s.m.opt.Host, "peer", s.req.Destination))
+	if s.outcome.Problem != nil {
+		cause = s.outcome.Problem.Err()
+	}
+	return fault.Wrap(cause, fault.FinishFailed, s.req.Destination, "vm", s.dom.Name)
+}
+
+// ask reads the outcome from the destination's journal, however long it takes.
+// While it cannot be read the move is unknown, and the VM stands still here.
+func (r *run) ask(ctx context.Context) (wire.Outcome, error) {
+	unknown := false
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = r.m.opt.RetryInterval, 30*time.Second
+	for {
+		if v := r.resolved(); v != "" {
+			return wire.Outcome{Verdict: v}, nil
+		}
+		o, err := r.query(ctx, true)
+		if err == nil && o.Verdict != wire.Undecided {
+			return o, nil
+		}
+		if !unknown {
+			unknown = true
+			if err := r.becomeUnknown(ctx, err); err != nil {
+				return o, err
+			}
+		}
+		r.log.Debug("outcome not readable yet", "error", err)
+		r.mu.Lock()
+		changed := r.changed
+		r.mu.Unlock()
+		t := time.NewTimer(pause.NextBackOff())
+		select {
+		case <-t.C:
+		case <-changed: // an administrator may have resolved it
+		case <-r.m.base.Done():
+			t.Stop()
+			return o, errLeave
+		}
+		t.Stop()
+	}
+}
+
+// becomeUnknown says so in the journal, with the command that brings the VM
+// back if the destination never does.
+func (r *run) becomeUnknown(ctx context.Context, why error) error {
+	f := fault.Wrap(why, fault.OutcomeUnknown, r.m.opt.Host, "move", r.rec.ID, "destination", r.rec.Peer, "vm", r.rec.VM)
+	r.update(func(rec *Record, _ *private) { rec.Error = f })
+	r.log.Warn("outcome unknown", "error", f)
+	err := r.enter(ctx, Unknown)
+	if err != nil {
+		return errors.Join(errLeave, err)
+	}
+	return nil
+}
+
+func (r *run) resolved() wire.Verdict {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.priv.Verdict
+}
+
+// query asks the destination once, as this host itself.
+func (r *run) query(ctx context.Context, abandon bool) (wire.Outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	if r.rec.Plan == nil {
+		return wire.Outcome{}, fmt.Errorf("move %s has no plan in the journal", r.rec.ID)
+	}
+	c, err := r.m.opt.Connector.Settle(ctx, r.rec.Peer, r.rec.Plan.Network)
+	if err != nil {
+		return wire.Outcome{}, err
+	}
+	defer c.Close()
+	var o wire.Outcome
+	q := wire.Query{Move: r.rec.ID, UUID: r.rec.UUID, Abandon: abandon}
+	err = call(ctx, c, r.m.opt.Host, r.rec.Peer, wire.KindQuery, q, wire.KindOutcome, &o)
+	return o, err
+}
+
+const queryTimeout = 30 * time.Second
+
+// confirm removes the source's copy: libvirt's domain, then the files that were
+// copied. The VM runs on the destination already, so nothing here fails the
+// move; what could not be removed is tried again at the next start.
+func (s *source) confirm(ctx context.Context) error {
+	s.undo = nil // nothing of this is undone any more; see finally
+	defer s.finally()
+	s.summarise()
+	if s.out != nil {
+		if err := s.out.Confirm(ctx, s.outcome.Cookie, false); err != nil {
+			s.log.Warn("libvirt's confirm failed; removing the domain instead", "error", err)
+		}
+		_ = s.out.Close()
+	}
+	return s.removeSource(ctx)
+}
+
+// finally closes what confirm took off the undo list.
+func (s *source) finally() {
+	_ = s.session.Close()
+	s.removeSockets()
+}
+
+// removeSource makes sure that the domain and the moved files are gone.
+func (r *run) removeSource(ctx context.Context) error {
+	h := r.m.opt.Hypervisor
+	fail := func(err error) error {
+		return fault.Wrap(err, fault.ConfirmFailed, r.m.opt.Host, "vm", r.rec.VM, "destination", r.rec.Peer)
+	}
+	d, err := h.Domain(ctx, r.rec.UUID)
+	switch {
+	case fault.Is(err, fault.VMNotFound):
+	case err != nil:
+		return fail(err)
+	default:
+		if d.State != virt.Shutoff {
+			if err := h.Destroy(ctx, r.rec.UUID); err != nil && !fault.Is(err, fault.VMNotFound) {
+				return fail(err)
+			}
+		}
+		if err := h.Undefine(ctx, r.rec.UUID); err != nil && !fault.Is(err, fault.VMNotFound) {
+			return fail(err)
+		}
+	}
+	return r.removeFiles(ctx, fail)
+}
+
+// removeFiles deletes the moved disks, but none that another VM here uses.
+func (r *run) removeFiles(ctx context.Context, fail func(error) error) error {
+	domains, err := r.m.opt.Hypervisor.Domains(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	used := map[string]string{}
+	for _, d := range domains {
+		for _, disk := range d.Disks {
+			used[disk.Path] = d.Name
+		}
+	}
+	removed := []string{"definition of " + r.rec.VM}
+	retained := append([]string(nil), r.priv.Retain...)
+	for _, f := range r.priv.Remove {
+		if other := used[f]; other != "" {
+			retained = append(retained, f+" (also a disk of "+other+")")
+			continue
+		}
+		if err := r.m.opt.Storage.Remove(f); err != nil {
+			return fail(err)
+		}
+		removed = append(removed, f)
+	}
+	r.update(func(rec *Record, _ *private) {
+		if rec.Summary != nil {
+			sum := *rec.Summary
+			sum.Removed, sum.Retained = removed, retained
+			rec.Summary = &sum
+		}
+	})
+	return nil
+}

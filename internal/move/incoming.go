@@ -1,0 +1,256 @@
+package move
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+
+	"drover/internal/fault"
+	"drover/internal/virt"
+	"drover/internal/wire"
+)
+
+// checkOpen says whether a caller may bring a VM here at all.
+func (m *Manager) checkOpen(ctx context.Context, c Caller, open wire.Open) error {
+	switch {
+	case c.DelegatedBy == "":
+		return fault.New(fault.NotDelegated, m.opt.Host, "caller", c.Principal)
+	case !m.opt.Enabled:
+		return fault.New(fault.MigrationDisabled, m.opt.Host, "direction", "incoming")
+	case open.IncludeStorage && !c.Storage:
+		// The source asks for the second ticket only when there is storage.
+		m.opt.Log.Debug("move without delegation for storage", "move", open.Move)
+	}
+	if !validID(open.Move) || open.VM == "" || open.UUID == "" || len(open.VM) > 255 || len(open.UUID) > 64 {
+		return fault.New(fault.ProtocolError, m.opt.Host, "peer", c.Peer, "problem", "an open without a usable move id, name or UUID")
+	}
+	if _, err := m.opt.Store.Move(ctx, open.Move); err == nil {
+		return fault.New(fault.ProtocolError, m.opt.Host, "peer", c.Peer, "problem", "move id "+open.Move+" was used before")
+	}
+	return nil
+}
+
+func validID(id string) bool {
+	return len(id) == 26 && strings.Trim(id, "0123456789ABCDEFGHJKMNPQRSTVWXYZ") == ""
+}
+
+// place decides for each offered disk what happens to it and where it goes.
+func (d *destination) place() ([]wire.AdmittedDisk, error) {
+	out := make([]wire.AdmittedDisk, 0, len(d.offer.Disks))
+	var missing []string
+	for _, o := range d.offer.Disks {
+		a := wire.AdmittedDisk{Target: o.Target}
+		shared := o.Path != "" && o.Probe != nil && d.m.opt.Storage.SeesProbe(o.Path, *o.Probe)
+		switch {
+		case o.Path == "":
+			a.Action = wire.Empty
+		case shared:
+			path, err := d.m.opt.Storage.Place("", o.Path)
+			if err != nil {
+				return nil, err
+			}
+			if path != o.Path {
+				return nil, fault.New(fault.StoragePathOutside, d.m.opt.Host, "path", o.Path, "roots", strings.Join(d.m.opt.Roots, ", "))
+			}
+			if o.Cache != "none" && o.Cache != "directsync" && !o.ReadOnly && d.offer.Kind != wire.Offline {
+				return nil, fault.New(fault.DiskCacheUnsafe, d.m.opt.Host, "disk", o.Target, "vm", d.rec.VM, "cache", orDefault(o.Cache))
+			}
+			a.Action, a.Path = wire.Shared, path
+		case o.Device != "disk":
+			return nil, fault.New(fault.DiskMedia, d.rec.Peer, "disk", o.Target, "vm", d.rec.VM, "path", o.Path, "destination", d.m.opt.Host)
+		case !d.open.IncludeStorage:
+			missing = append(missing, o.Target)
+			continue
+		default:
+			path, err := d.placeCopy(o)
+			if err != nil {
+				return nil, err
+			}
+			a.Action, a.Path = wire.Copy, path
+		}
+		out = append(out, a)
+	}
+	if len(missing) > 0 {
+		return nil, fault.New(fault.StorageNotIncluded, d.rec.Peer, "vm", d.rec.VM, "destination", d.m.opt.Host, "disks", strings.Join(missing, ", "))
+	}
+	return out, d.distinct(out)
+}
+
+func orDefault(cache string) string {
+	if cache == "" {
+		return "default (writeback)"
+	}
+	return cache
+}
+
+// placeCopy finds room for a copy. Storage has its own delegation: without the
+// cifs ticket nothing is created here.
+func (d *destination) placeCopy(o wire.Disk) (string, error) {
+	if !d.conn.Caller().Storage {
+		return "", fault.New(fault.NotDelegated, d.m.opt.Host, "caller", d.conn.Caller().Principal+" (storage)")
+	}
+	if o.Format != "qcow2" && o.Format != "raw" {
+		return "", fault.New(fault.DiskUnsupported, d.rec.Peer, "disk", o.Target, "vm", d.rec.VM, "reason", "its format is "+o.Format)
+	}
+	path, err := d.m.opt.Storage.Place(d.offer.StoragePath, o.Path)
+	if err != nil {
+		return "", err
+	}
+	if d.m.opt.Storage.Exists(path) {
+		return "", fault.New(fault.DiskExists, d.m.opt.Host, "path", path, "vm", d.rec.VM)
+	}
+	return path, nil
+}
+
+// distinct refuses two disks in one file: with --destination-storage-path two
+// directories of the source become one.
+func (d *destination) distinct(disks []wire.AdmittedDisk) error {
+	seen := map[string]string{}
+	for _, a := range disks {
+		if other := seen[a.Path]; a.Path != "" && other != "" {
+			return fault.New(fault.DiskExists, d.m.opt.Host, "path", a.Path, "vm", d.rec.VM+" (disks "+other+" and "+a.Target+" have the same file name)")
+		}
+		seen[a.Path] = a.Target
+	}
+	return nil
+}
+
+// reserve sets memory and disk space aside until the move is over.
+func (d *destination) reserve(ctx context.Context, adm *virt.Admitted, disks []wire.AdmittedDisk) error {
+	f, err := d.m.opt.Hypervisor.Facts(ctx)
+	if err != nil {
+		return err
+	}
+	files := map[string]uint64{}
+	for i, a := range disks {
+		if a.Action == wire.Copy {
+			// Sparse stays sparse: what the source occupies is what is needed,
+			// but never less than libvirt's definition would let it claim.
+			files[a.Path] = min(d.offer.Disks[i].AllocatedBytes, d.offer.Disks[i].VirtualBytes)
+		}
+	}
+	memory := adm.MemoryBytes
+	if d.offer.Kind == wire.Offline {
+		memory = 0
+	}
+	release, err := d.m.opt.Storage.Reserve(d.rec.VM, memory, f.MemoryAvailable, files)
+	if err != nil {
+		return err
+	}
+	d.acquired("reservation", func(context.Context) error { release(); return nil })
+	return nil
+}
+
+func (d *destination) createDisks(ctx context.Context) error {
+	for i, a := range d.disks {
+		if a.Action != wire.Copy {
+			continue
+		}
+		if err := d.m.opt.Storage.Create(ctx, a.Path, d.offer.Disks[i].Format, d.offer.Disks[i].VirtualBytes); err != nil {
+			return err
+		}
+		d.vms = append(d.vms, d.acquired("disk "+a.Target, func(context.Context) error { return d.m.opt.Storage.Remove(a.Path) }))
+	}
+	return nil
+}
+
+// keep takes off the undo list what now belongs to the VM.
+func (d *destination) keep() {
+	for _, u := range d.vms {
+		u.keep()
+	}
+}
+
+// refused ends the move with an answer to the source: the decision that the VM
+// never runs here is durable before the source hears of it.
+func (d *destination) refused(ctx context.Context, err error) error {
+	d.abandon()
+	k, body := wire.KindFailure, any(fault.ToProblem(err))
+	if d.committedToFinish() {
+		k, body = wire.KindOutcome, wire.Outcome{Verdict: wire.Abandoned, Problem: fault.ToProblem(err)}
+	}
+	if rerr := reply(context.WithoutCancel(ctx), d.conn, k, body); rerr != nil {
+		d.log.Debug("refusal not delivered", "error", rerr)
+	}
+	return err
+}
+
+func (d *destination) committedToFinish() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.committed
+}
+
+// abandon makes it durable that the VM never runs here under this move, then
+// removes what there is of it.
+func (d *destination) abandon() {
+	d.update(func(_ *Record, p *private) { p.Verdict = wire.Abandoned })
+	if err := d.note(Event{Kind: EventNotice, Text: "abandoned here; the VM stays at the source"}); err != nil {
+		d.log.Error("abandonment not journalled", "error", err)
+	}
+	d.unwind()
+}
+
+// cancelled is the source's wish before handover.
+func (d *destination) cancelled(ctx context.Context, env wire.Envelope) error {
+	var req wire.Cancel
+	if err := wire.Unseal(env, wire.KindCancel, d.m.opt.Host, d.rec.Peer, &req); err != nil {
+		return d.refused(ctx, err)
+	}
+	d.abandon()
+	if err := reply(context.WithoutCancel(ctx), d.conn, wire.KindOutcome, wire.Outcome{Verdict: wire.Abandoned}); err != nil {
+		d.log.Debug("cancel not answered", "error", err)
+	}
+	return fault.New(fault.Cancelled, d.m.opt.Host)
+}
+
+// interrupted is the end of the control stream, or of this agent, before
+// handover.
+func (d *destination) interrupted(err error) error {
+	phase := d.record().Phase
+	if serr := d.conn.Err(); serr != nil {
+		err = errors.Join(serr, err)
+	}
+	d.abandon()
+	return fault.Wrap(err, fault.MoveInterrupted, d.m.opt.Host, "move", d.rec.ID, "vm", d.rec.VM, "phase", string(phase),
+		"reason", "the source ended the connection")
+}
+
+// leave stops working on a move whose outcome this host cannot establish now.
+func (d *destination) leave(ctx context.Context, err error) error {
+	d.log.Error("outcome not established", "error", err)
+	_ = reply(ctx, d.conn, wire.KindOutcome, wire.Outcome{Verdict: wire.Undecided, Problem: fault.ToProblem(err)})
+	return errLeave
+}
+
+// receive waits for the next message of a peer as long as it is alive; the
+// stream itself notices a silent one.
+func receive(ctx context.Context, c Conn, env *wire.Envelope) error {
+	err := c.Receive(ctx, env)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return cause
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if err != nil {
+		return io.EOF
+	}
+	return nil
+}
+
+func reply(ctx context.Context, c Conn, k wire.Kind, body any) error {
+	env, err := wire.Seal(k, body)
+	if err != nil {
+		return err
+	}
+	return c.Send(ctx, env)
+}
+
+func refuse(ctx context.Context, c Conn, err error) error {
+	if serr := reply(ctx, c, wire.KindFailure, fault.ToProblem(err)); serr != nil {
+		return errors.Join(err, serr)
+	}
+	return err
+}

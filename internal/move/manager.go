@@ -1,0 +1,284 @@
+package move
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"iter"
+	"log/slog"
+	"path/filepath"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"drover/internal/fault"
+	"drover/internal/store"
+)
+
+// Options of a Manager.
+type Options struct {
+	Host       string // this host's name, for records and messages
+	RunDir     string // sockets of moves are made below RunDir/m
+	Enabled    bool   // live migration enabled, both directions
+	Roots      []string
+	Hypervisor Hypervisor
+	Storage    Storage
+	Connector  Connector
+	Store      *store.Store
+	Log        *slog.Logger
+	Now        func() time.Time
+	// UnwindTimeout bounds the undoing of one move; default 60 s.
+	UnwindTimeout time.Duration
+	// StatsInterval is how often a transfer is looked at; default 500 ms.
+	StatsInterval time.Duration
+	// RetryInterval is the first pause before an unreadable outcome is asked
+	// for again; it doubles up to 30 s. Default 1 s.
+	RetryInterval time.Duration
+	// Inject is called after each phase change has been journalled. Tests use it
+	// to fail, hang or kill at a phase.
+	Inject func(context.Context, Role, Phase) error
+}
+
+// Manager owns the moves of this host, in both roles.
+type Manager struct {
+	opt Options
+
+	mu       sync.Mutex
+	active   map[string]*run // by move id
+	draining bool
+	base     context.Context // ends when running moves must end
+	stop     context.CancelCauseFunc
+	wg       sync.WaitGroup
+}
+
+// NewManager makes a Manager. Run must be called before moves are taken.
+func NewManager(o Options) *Manager {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.UnwindTimeout == 0 {
+		o.UnwindTimeout = time.Minute
+	}
+	if o.StatsInterval == 0 {
+		o.StatsInterval = 500 * time.Millisecond
+	}
+	if o.RetryInterval == 0 {
+		o.RetryInterval = time.Second
+	}
+	base, stop := context.WithCancelCause(context.Background())
+	return &Manager{opt: o, active: map[string]*run{}, base: base, stop: stop}
+}
+
+// Drain refuses new moves and waits until running ones are over or ctx ends.
+// Then it cancels what may still be cancelled, leaves what may not to the next
+// start, and returns when nothing of the Manager runs any more.
+func (m *Manager) Drain(ctx context.Context) {
+	m.mu.Lock()
+	m.draining = true
+	m.mu.Unlock()
+	idle := make(chan struct{})
+	go func() { m.wg.Wait(); close(idle) }()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+	}
+	m.stop(fault.New(fault.ShuttingDown, m.opt.Host))
+	<-idle
+}
+
+// begin registers a move of this host, refusing a second one of the same VM.
+func (m *Manager) begin(rec Record) (*run, context.Context, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.draining {
+		return nil, nil, fault.New(fault.ShuttingDown, m.opt.Host)
+	}
+	for _, r := range m.active {
+		if other := r.record(); other.UUID == rec.UUID && !other.Phase.Over() {
+			return nil, nil, fault.New(fault.VMMoving, m.opt.Host, "vm", rec.VM, "move", other.ID)
+		}
+	}
+	r := m.newRun(rec, private{}, 0)
+	ctx, cancel := context.WithCancelCause(m.base)
+	r.cancel = cancel
+	m.active[rec.ID] = r
+	m.wg.Add(1)
+	return r, ctx, nil
+}
+
+func (m *Manager) newRun(rec Record, p private, seq int64) *run {
+	return &run{m: m, rec: rec, priv: p, seq: seq, changed: make(chan struct{}), ended: make(chan struct{}),
+		cancel: func(error) {},
+		log:    m.opt.Log.With("move", rec.ID, "vm", rec.VM, "role", rec.Role)}
+}
+
+// finished takes a move off the active list; its record stays in the journal.
+func (m *Manager) finished(r *run) {
+	m.mu.Lock()
+	delete(m.active, r.rec.ID)
+	m.mu.Unlock()
+	r.mu.Lock()
+	close(r.ended)
+	r.wake()
+	r.mu.Unlock()
+	r.cancel(nil)
+	m.wg.Done()
+}
+
+func (m *Manager) lookup(id string) *run {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.active[id]
+}
+
+func newID(now time.Time) string {
+	return ulid.MustNew(ulid.Timestamp(now), rand.Reader).String()
+}
+
+// socketDir is where the sockets of a move lie on this host. The end of the id
+// is its random part; a socket's path is limited to 107 bytes.
+func (m *Manager) socketDir(id string) string {
+	return filepath.Join(m.opt.RunDir, "m", strings.ToLower(id[len(id)-12:]))
+}
+
+// Get gives the record of a move; "move-not-found" if there is none.
+func (m *Manager) Get(ctx context.Context, id string) (Record, error) {
+	if r := m.lookup(id); r != nil {
+		return r.record(), nil
+	}
+	row, err := m.opt.Store.Move(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return Record{}, fault.New(fault.MoveNotFound, m.opt.Host, "move", id)
+	}
+	if err != nil {
+		return Record{}, fault.Wrap(err, fault.StoreFailed, m.opt.Host)
+	}
+	rec, _, err := decodeRow(row)
+	return rec, err
+}
+
+func decodeRow(row store.MoveRow) (rec Record, p private, err error) {
+	if err = json.Unmarshal(row.Body, &rec); err == nil {
+		err = json.Unmarshal(row.Private, &p)
+	}
+	return rec, p, err
+}
+
+// List gives the records that match, newest first; limit 0 means 100.
+func (m *Manager) List(ctx context.Context, f store.Filter) ([]Record, error) {
+	if f.Limit == 0 {
+		f.Limit = 100
+	}
+	rows, err := m.opt.Store.Moves(ctx, f)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.StoreFailed, m.opt.Host)
+	}
+	out := make([]Record, 0, len(rows))
+	for _, row := range rows {
+		rec, _, err := decodeRow(row)
+		if err != nil {
+			return nil, fault.Wrap(err, fault.StoreFailed, m.opt.Host)
+		}
+		if r := m.lookup(rec.ID); r != nil {
+			rec = r.record()
+		}
+		out = append(out, rec)
+	}
+	sort.SliceStable(out, func(i, j int) bool { return out[i].ID > out[j].ID })
+	return out, nil
+}
+
+// Cancel asks a move to end. The source cancels; a destination's record is the
+// source's to cancel. "cancel-too-late" after handover, "move-over" at the end.
+func (m *Manager) Cancel(ctx context.Context, id, by string) (Record, error) {
+	r := m.lookup(id)
+	if r == nil {
+		rec, err := m.Get(ctx, id)
+		if err != nil {
+			return Record{}, err
+		}
+		return rec, fault.New(fault.MoveOver, m.opt.Host, "move", id, "phase", string(rec.Phase))
+	}
+	r.mu.Lock()
+	rec, late := r.rec, r.committed
+	r.mu.Unlock()
+	if late {
+		return rec, fault.New(fault.CancelTooLate, m.opt.Host, "move", id)
+	}
+	r.log.Info("cancel asked", "by", by)
+	r.cancel(fault.New(fault.Cancelled, m.opt.Host))
+	return rec, nil
+}
+
+// Watch yields the events of a move after seq: first what is journalled, then
+// what happens, with the newest progress in between. It ends after the event of
+// kind EventEnd, when ctx ends, or when the agent leaves the move.
+func (m *Manager) Watch(ctx context.Context, id string, after int64) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		if _, err := m.Get(ctx, id); err != nil {
+			yield(Event{}, err)
+			return
+		}
+		var shown *Event
+		for {
+			r := m.lookup(id)
+			var changed, ended chan struct{}
+			var progress *Event
+			if r != nil {
+				r.mu.Lock()
+				changed, ended, progress = r.changed, r.ended, r.progress
+				r.mu.Unlock()
+			}
+			last, over, ok := m.replay(ctx, id, after, yield)
+			if !ok || over {
+				return
+			}
+			after = last
+			if r == nil { // over without an end: left unsettled
+				return
+			}
+			if progress != nil && progress != shown {
+				if shown = progress; !yield(*progress, nil) {
+					return
+				}
+			}
+			select {
+			case <-changed:
+			case <-ended:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// replay yields journalled events after seq. over: the last was the end; !ok:
+// the consumer, or the journal, wants no more.
+func (m *Manager) replay(ctx context.Context, id string, after int64, yield func(Event, error) bool) (last int64, over, ok bool) {
+	rows, err := m.opt.Store.Events(ctx, id, after, 1000)
+	if err != nil {
+		if ctx.Err() == nil {
+			yield(Event{}, fault.Wrap(err, fault.StoreFailed, m.opt.Host))
+		}
+		return after, false, false
+	}
+	for _, row := range rows {
+		var e Event
+		if err := json.Unmarshal(row.Body, &e); err != nil {
+			yield(Event{}, fault.Wrap(err, fault.StoreFailed, m.opt.Host))
+			return after, false, false
+		}
+		if !yield(e, nil) {
+			return after, false, false
+		}
+		after = e.Seq
+		if e.Kind == EventEnd {
+			return after, true, true
+		}
+	}
+	return after, false, true
+}

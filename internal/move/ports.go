@@ -1,0 +1,148 @@
+package move
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"drover/internal/plan"
+	"drover/internal/virt"
+	"drover/internal/wire"
+)
+
+// Hypervisor is what a move needs of the local libvirt.
+type Hypervisor interface {
+	Facts(ctx context.Context) (virt.HostFacts, error)
+	Domain(ctx context.Context, nameOrUUID string) (virt.Domain, error)
+	Domains(ctx context.Context) ([]virt.Domain, error)
+	MigratableXML(ctx context.Context, uuid string) (string, error)
+	Outgoing(ctx context.Context, p virt.MigrationParams) (Outgoing, error)
+	Incoming(ctx context.Context, p virt.MigrationParams) (Incoming, error)
+	// Admit checks an offered definition and gives it back as this host would
+	// have it. CheckAdmitted asks libvirt whether it could run here.
+	Admit(ctx context.Context, xml string, disks map[string]string) (*virt.Admitted, error)
+	AdmitCookie(ctx context.Context, cookie []byte, disks map[string]string) ([]byte, error)
+	CheckAdmitted(ctx context.Context, a *virt.Admitted) error
+	Define(ctx context.Context, xml string) error
+	Resume(ctx context.Context, uuid string) error
+	Destroy(ctx context.Context, uuid string) error
+	Undefine(ctx context.Context, uuid string) error
+	AbortJob(ctx context.Context, uuid string) error
+	SetAutostart(ctx context.Context, uuid string, on bool) error
+}
+
+// Outgoing is the source's half of libvirt's migration protocol.
+type Outgoing interface {
+	Begin(ctx context.Context) (cookie []byte, xml string, err error)
+	Perform(ctx context.Context, cookie []byte) ([]byte, error)
+	Confirm(ctx context.Context, cookie []byte, cancelled bool) error
+	Stats(ctx context.Context) (virt.JobStats, error)
+	// Suspended tells when QEMU stopped the guest for the switch-over.
+	Suspended() <-chan time.Time
+	Close() error
+}
+
+// Incoming is the destination's half. Closing it before Finish destroys the
+// waiting VM.
+type Incoming interface {
+	Prepare(ctx context.Context, cookie []byte, xml string) ([]byte, error)
+	Finish(ctx context.Context, cookie []byte, cancelled bool) ([]byte, error)
+	Close() error
+}
+
+// Storage is what a move needs of the local disk images.
+type Storage interface {
+	// Place finds where a disk from another host goes: below dir, or where it
+	// lay if dir is "", always under this host's roots.
+	Place(dir, sourcePath string) (string, error)
+	Exists(path string) bool
+	WriteProbe(diskPath string) (wire.Probe, func(), error)
+	SeesProbe(path string, p wire.Probe) bool
+	// Reserve sets bytes aside for an incoming VM until release is called;
+	// "storage-full" or "memory-full" when they are not there.
+	Reserve(vm string, memory, memoryAvailable uint64, files map[string]uint64) (release func(), err error)
+	Create(ctx context.Context, path, format string, virtualBytes uint64) error
+	Remove(path string) error
+	Serve(ctx context.Context, path, format, socket string) (io.Closer, error)
+	Push(ctx context.Context, path, format, socket string, progress func(done, total uint64)) error
+}
+
+// Operator is on whose behalf a move runs.
+type Operator struct {
+	Principal string
+	// Evidence is what the connector needs to act for the operator; nil when
+	// the operator came by the local socket, and the host must assert it.
+	Evidence any
+}
+
+// Connector finds the destination's agent and gets through to it.
+type Connector interface {
+	// Negotiate asks the agent, without credentials, whether it is there, who it
+	// is and which versions it speaks.
+	Negotiate(ctx context.Context, destination string) error
+	// Authorise obtains the delegated tickets, chooses the migration network and
+	// opens an authenticated control stream on it.
+	Authorise(ctx context.Context, destination string, op Operator, storage bool) (Session, error)
+	// Settle opens a control stream as the host itself, on the network that the
+	// move used, to ask for its outcome.
+	Settle(ctx context.Context, destination string, n plan.Network) (Conn, error)
+}
+
+// Conn is a control stream whose two ends are authenticated.
+type Conn interface {
+	Send(ctx context.Context, v any) error
+	Receive(ctx context.Context, v any) error
+	Close() error
+}
+
+// Session is a control stream of the source with what belongs to it.
+type Session interface {
+	Conn
+	Network() plan.Network
+	Delegation() plan.Delegation
+	Cipher() string
+	// Peer is what the destination said when it authenticated the operator.
+	Peer() wire.AuthReply
+	// Bind tells to which session of the destination data streams belong.
+	Bind(id, secret []byte) error
+	// Forward listens on a unix socket, until the session is closed, and carries
+	// each connection made to it as one data stream of the kind and channel.
+	Forward(kind string, channel int, socket string) error
+	// Err is the first thing that went wrong on a data stream, nil if nothing.
+	Err() error
+	Streams() []StreamProof
+}
+
+// Inbound is a control stream of the destination with what belongs to it.
+type Inbound interface {
+	Conn
+	Caller() Caller
+	// Open registers a session: data streams that know its secret are accepted
+	// until the connection is closed.
+	Open() (id, secret []byte, err error)
+	// Attach connects each data stream of the kind and channel to a unix socket.
+	Attach(kind string, channel int, socket string) error
+	Err() error
+	Streams() []StreamProof
+}
+
+// Caller is who opened an inbound control stream, as the tickets prove.
+type Caller struct {
+	// Principal is the operator; the host's own account when a host settles.
+	Principal string
+	// DelegatedBy is the host account that acts for the operator, "" when a
+	// host speaks for itself.
+	DelegatedBy string
+	SignIn      string
+	// Storage is whether a second ticket proved delegation for storage.
+	Storage bool
+	// Peer is the source's host name as it gave it; for messages only.
+	Peer string
+}
+
+// Kinds of data streams. Memory, and QEMU's copy of the disks of a VM that has
+// memory, use channel 0; the disks of a shut-off VM one channel each.
+const (
+	StreamMemory = "memory"
+	StreamDisk   = "disk"
+)

@@ -1,0 +1,172 @@
+package move
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"drover/internal/fault"
+	"drover/internal/wire"
+)
+
+func (s *source) call(ctx context.Context, k wire.Kind, req any, want wire.Kind, resp any) error {
+	return call(ctx, s.session, s.m.opt.Host, s.req.Destination, k, req, want, resp)
+}
+
+// watchTransfer reports how the transfer goes until ctx ends. An offline move
+// reports by itself (pushDisks); here libvirt is asked.
+func (s *source) watchTransfer(ctx context.Context) {
+	if s.kind == wire.Offline {
+		return
+	}
+	tick := time.NewTicker(s.m.opt.StatsInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case at := <-s.out.Suspended():
+			s.setStopped(at)
+		case <-tick.C:
+			s.look(ctx)
+		}
+	}
+}
+
+func (s *source) setStopped(at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped.IsZero() {
+		s.stopped = at
+	}
+}
+
+// look reports libvirt's numbers once.
+func (s *source) look(ctx context.Context) {
+	st, err := s.out.Stats(ctx)
+	if err != nil || !st.Active {
+		return
+	}
+	s.mu.Lock()
+	s.stats = st
+	s.mu.Unlock()
+	p := Progress{
+		Memory:    Item{Name: "memory", Total: st.MemoryTotal, Done: st.MemoryProcessed, Remaining: st.MemoryRemaining, Rate: st.MemoryBPS},
+		DirtyRate: st.DirtyRate, Iteration: st.Iteration, BlackoutMS: st.Downtime.Milliseconds(), WireBytes: wireBytes(s.session.Streams()),
+	}
+	for _, d := range st.Disks {
+		item := Item{Name: d.Target, Total: d.Total, Done: d.Done}
+		if d.Total > d.Done {
+			item.Remaining = d.Total - d.Done
+		}
+		if d.Running && item.Remaining > 0 {
+			item.Rate = st.DiskBPS
+		}
+		p.Disks = append(p.Disks, item)
+	}
+	s.report(p)
+}
+
+func wireBytes(streams []StreamProof) (n uint64) {
+	for _, st := range streams {
+		n += st.WireBytes
+	}
+	return n
+}
+
+// pushDisks copies the disks of a VM that is shut off.
+func (s *source) pushDisks(ctx context.Context) error {
+	for i, d := range s.plan.Disks {
+		if d.Action != wire.Copy {
+			continue
+		}
+		started := s.m.opt.Now()
+		report := func(done, total uint64) { s.report(s.offlineProgress(i, done, total, started)) }
+		socket := diskSocket(s.m.socketDir(s.rec.ID), i)
+		if err := s.session.Forward(StreamDisk, i+1, socket); err != nil {
+			return err
+		}
+		if err := s.m.opt.Storage.Push(ctx, d.SourcePath, d.Format, socket, report); err != nil {
+			return withFault(err, fault.TransferFailed, s.m.opt.Host, "vm", s.dom.Name)
+		}
+	}
+	return nil
+}
+
+// diskSocket is where the disk with this index in the plan is served.
+func diskSocket(dir string, index int) string {
+	return filepath.Join(dir, fmt.Sprintf("%s-%d.sock", StreamDisk, index+1))
+}
+
+func (s *source) offlineProgress(current int, done, total uint64, started time.Time) Progress {
+	p := Progress{Memory: Item{Name: "memory"}, WireBytes: wireBytes(s.session.Streams())}
+	for i, d := range s.plan.Disks {
+		if d.Action != wire.Copy {
+			continue
+		}
+		item := Item{Name: d.Target, Total: d.VirtualBytes}
+		switch {
+		case i < current:
+			item.Done = item.Total
+		case i == current:
+			item.Done, item.Total = done, total
+			if dt := s.m.opt.Now().Sub(started).Seconds(); dt > 0 {
+				item.Rate = uint64(float64(done) / dt)
+			}
+		}
+		item.Remaining = item.Total - min(item.Done, item.Total)
+		p.Disks = append(p.Disks, item)
+	}
+	return p
+}
+
+// summarise fills in what only a finished move can tell.
+func (s *source) summarise() {
+	proofs := s.session.Streams()
+	if s.out != nil {
+		select {
+		case at := <-s.out.Suspended():
+			s.setStopped(at)
+		default:
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sum := Summary{
+		TotalMS: s.running.Sub(s.rec.Created).Milliseconds(), WireBytes: wireBytes(proofs), Streams: proofs,
+		Network: s.plan.Network.Subnet.String(), Operator: s.session.Peer().Operator, DelegatedBy: s.session.Peer().DelegatedBy,
+		SignIn: s.session.Peer().SignIn, DelegatedService: s.plan.Delegation.Service, StorageService: s.plan.Delegation.StorageService,
+		Encrypted: allEncrypted(proofs), QEMUDowntimeMS: s.stats.Downtime.Milliseconds(),
+		MemoryBytes: payload(proofs, StreamMemory), DiskBytes: payload(proofs, StreamDisk),
+	}
+	if !s.stopped.IsZero() {
+		sum.BlackoutMS = s.running.Sub(s.stopped).Milliseconds()
+	}
+	s.rec.Summary = &sum
+}
+
+func payload(proofs []StreamProof, kind string) (n uint64) {
+	for _, p := range proofs {
+		if p.Kind == kind {
+			n += p.PayloadBytes
+		}
+	}
+	return n
+}
+
+func allEncrypted(proofs []StreamProof) bool {
+	for _, p := range proofs {
+		if !p.Encrypted {
+			return false
+		}
+	}
+	return len(proofs) > 0
+}
+
+func (r *run) removeSockets() {
+	if err := os.RemoveAll(r.m.socketDir(r.rec.ID)); err != nil {
+		r.log.Warn("sockets not removed", "error", err)
+	}
+}

@@ -1,0 +1,244 @@
+package move
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"drover/internal/fault"
+	"drover/internal/store"
+	"drover/internal/wire"
+)
+
+// private is the part of a journal entry that only settling needs.
+type private struct {
+	// Files were created here for the move (destination).
+	Files []string `json:"files,omitempty"`
+	// Remove are the source's files that go after confirm.
+	Remove []string `json:"remove,omitempty"`
+	// Retain are those that stay because the operator said so.
+	Retain []string `json:"retain,omitempty"`
+	// Owner is the host account that may ask for the outcome (destination).
+	Owner string `json:"owner,omitempty"`
+	// Verdict is the destination's decision, or what the source learned of it.
+	Verdict wire.Verdict `json:"verdict,omitempty"`
+	// Autostart is the flag to give back, or to carry over.
+	Autostart bool `json:"autostart,omitempty"`
+}
+
+// run is one move in progress on this host: its record, its journal and who
+// watches it. Source and destination embed it.
+type run struct {
+	m   *Manager
+	log *slog.Logger
+
+	mu        sync.Mutex
+	rec       Record
+	priv      private
+	seq       int64
+	progress  *Event // newest, not journalled
+	changed   chan struct{}
+	committed bool // past the point of no return: no cancel
+	cancel    context.CancelCauseFunc
+	ended     chan struct{}
+
+	undo []*undoStep
+}
+
+// undoStep undoes one acquisition. A step without do was kept: what it would
+// undo now belongs to somebody.
+type undoStep struct {
+	what string
+	do   func(context.Context) error
+}
+
+func (u *undoStep) keep() { u.do = nil }
+
+// enter is the only function that changes the phase. It makes the change
+// durable, then lets everybody know, then hosts fault injection. A context that
+// has ended stops it, except past the point of no return, where only the
+// destination's word ends a move.
+func (r *run) enter(ctx context.Context, p Phase) error {
+	r.mu.Lock()
+	if cause := context.Cause(ctx); cause != nil {
+		r.mu.Unlock()
+		return cause
+	}
+	if p == Handover || p == Finish {
+		r.committed = true
+	}
+	r.rec.Phase = p
+	err := r.journal(Event{Kind: EventPhase})
+	r.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	r.log.Info("phase", "phase", p)
+	if r.m.opt.Inject != nil {
+		return r.m.opt.Inject(ctx, r.rec.Role, p)
+	}
+	return nil
+}
+
+// note journals an event that changes no phase.
+func (r *run) note(e Event) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.journal(e)
+}
+
+// journal writes record and event in one durable transaction. The caller holds mu.
+func (r *run) journal(e Event) error {
+	now := r.m.opt.Now()
+	r.rec.Updated = now
+	r.seq++
+	e.Seq, e.Move, e.Time, e.Phase = r.seq, r.rec.ID, now, r.rec.Phase
+	row, ev, err := r.rows(e)
+	if err == nil {
+		// A durable change must not be half asked for: not the move's context.
+		ctx, cancel := context.WithTimeout(context.Background(), journalTimeout)
+		defer cancel()
+		err = r.m.opt.Store.PutMove(ctx, row, ev)
+	}
+	if err != nil {
+		return fault.Wrap(err, fault.StoreFailed, r.m.opt.Host)
+	}
+	r.wake()
+	return nil
+}
+
+const journalTimeout = 30 * time.Second
+
+func (r *run) rows(e Event) (store.MoveRow, *store.EventRow, error) {
+	body, err := json.Marshal(r.rec)
+	if err != nil {
+		return store.MoveRow{}, nil, err
+	}
+	priv, err := json.Marshal(r.priv)
+	if err != nil {
+		return store.MoveRow{}, nil, err
+	}
+	evBody, err := json.Marshal(e)
+	if err != nil {
+		return store.MoveRow{}, nil, err
+	}
+	row := store.MoveRow{ID: r.rec.ID, Role: string(r.rec.Role), Phase: string(r.rec.Phase), VM: r.rec.VM, UUID: r.rec.UUID,
+		Peer: r.rec.Peer, Created: r.rec.Created, Updated: r.rec.Updated, Ended: r.rec.Ended, Body: body, Private: priv}
+	return row, &store.EventRow{Move: e.Move, Seq: e.Seq, Time: e.Time, Kind: string(e.Kind), Body: evBody}, nil
+}
+
+// wake tells watchers to look again. The caller holds mu.
+func (r *run) wake() {
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+// report shows progress to whoever watches; it is not journalled.
+func (r *run) report(p Progress) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p.Time, p.Phase = r.m.opt.Now(), r.rec.Phase
+	p.ElapsedMS = p.Time.Sub(r.rec.Created).Milliseconds()
+	r.rec.Progress = &p
+	r.progress = &Event{Seq: r.seq, Move: r.rec.ID, Time: p.Time, Kind: EventProgress, Phase: p.Phase, Progress: &p}
+	r.wake()
+}
+
+// update changes the record and the private part under the lock.
+func (r *run) update(f func(*Record, *private)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f(&r.rec, &r.priv)
+}
+
+func (r *run) record() Record {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.rec
+}
+
+// acquired records how to undo what was just acquired, or is about to be.
+func (r *run) acquired(what string, undo func(context.Context) error) *undoStep {
+	u := &undoStep{what, undo}
+	r.undo = append(r.undo, u)
+	return u
+}
+
+// unwind undoes everything acquired, last first, within its own deadline. A
+// step that fails is logged and the rest goes on.
+func (r *run) unwind() {
+	ctx, cancel := context.WithTimeout(context.Background(), r.m.opt.UnwindTimeout)
+	defer cancel()
+	for i := len(r.undo) - 1; i >= 0; i-- {
+		u := r.undo[i]
+		if u.do == nil {
+			continue
+		}
+		if err := u.do(ctx); err != nil {
+			r.log.Warn("undo failed", "what", u.what, "error", err)
+		}
+	}
+	r.undo = nil
+}
+
+// errLeave ends the work on a move without ending the move: the agent stops
+// while the outcome is still the other side's. Nothing is undone; the journal
+// has it, and the next start settles it.
+var errLeave = errors.New("left for the next start to settle")
+
+// end closes the move's record. A nil error is success.
+func (r *run) end(err error) {
+	if errors.Is(err, errLeave) {
+		r.log.Warn("move left unsettled", "phase", r.record().Phase)
+		return
+	}
+	final := Done
+	if err != nil {
+		final = Failed
+		if e := fault.From(err); e.Code == fault.Cancelled {
+			final = Cancelled
+		}
+	}
+	r.mu.Lock()
+	now := r.m.opt.Now()
+	r.rec.Phase, r.rec.Ended, r.rec.Error = final, &now, fault.From(err)
+	jerr := r.journal(Event{Kind: EventEnd, Summary: r.rec.Summary, Error: r.rec.Error})
+	r.mu.Unlock()
+	switch {
+	case jerr != nil:
+		r.log.Error("end of move not journalled", "phase", final, "error", jerr)
+	case err != nil:
+		r.log.Warn("move ended", "phase", final, "error", err, "code", r.rec.Error.Code)
+	default:
+		r.log.Info("move ended", "phase", final)
+	}
+}
+
+// withFault gives err the code, unless it already carries one.
+func withFault(err error, code fault.Code, host string, kv ...string) error {
+	var e *fault.Error
+	if err == nil || errors.As(err, &e) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return fault.Wrap(err, code, host, kv...)
+}
+
+// call sends one request and waits for its answer.
+func call(ctx context.Context, c Conn, host, peer string, k wire.Kind, req any, want wire.Kind, resp any) error {
+	env, err := wire.Seal(k, req)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", k, err)
+	}
+	if err := c.Send(ctx, env); err != nil {
+		return withFault(err, fault.PeerGone, host, "peer", peer)
+	}
+	var answer wire.Envelope
+	if err := c.Receive(ctx, &answer); err != nil {
+		return withFault(err, fault.PeerGone, host, "peer", peer)
+	}
+	return wire.Unseal(answer, want, host, peer, resp)
+}

@@ -1,0 +1,303 @@
+package move
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"drover/internal/fault"
+	"drover/internal/plan"
+	"drover/internal/virt"
+	"drover/internal/wire"
+)
+
+// source is a move as the source sees it.
+type source struct {
+	*run
+	op   Operator
+	req  Request
+	dom  virt.Domain
+	kind wire.MoveKind
+
+	session Session
+	opened  wire.Opened
+	out     Outgoing
+	cookie  []byte // libvirt's, from the latest call
+	destXML string
+	plan    plan.Plan
+	outcome wire.Outcome
+	stopped time.Time // the guest stopped here
+	running time.Time // the destination said that it runs there
+	stats   virt.JobStats
+}
+
+// Start begins a move from this host. It returns once the move is journalled;
+// Watch tells how it goes on. A request that cannot be right (no such VM,
+// already moving, live migration disabled) is refused at once.
+func (m *Manager) Start(ctx context.Context, op Operator, req Request) (Record, error) {
+	if !m.opt.Enabled {
+		return Record{}, fault.New(fault.MigrationDisabled, m.opt.Host, "direction", "outgoing")
+	}
+	dom, err := m.opt.Hypervisor.Domain(ctx, req.VM)
+	if err != nil {
+		return Record{}, err
+	}
+	kind, err := plan.KindOf(m.opt.Host, dom)
+	if err != nil {
+		return Record{}, err
+	}
+	now := m.opt.Now()
+	r, mctx, err := m.begin(Record{ID: newID(now), Role: Source, Phase: Queued, VM: dom.Name, UUID: dom.UUID, Kind: kind,
+		Peer: req.Destination, Operator: op.Principal, Request: req, Created: now})
+	if err != nil {
+		return Record{}, err
+	}
+	s := &source{run: r, op: op, req: req, dom: dom, kind: kind}
+	if err := s.enter(mctx, Queued); err != nil {
+		m.finished(r)
+		return Record{}, err
+	}
+	rec := s.record()
+	go func() {
+		defer m.finished(r)
+		s.end(s.Run(mctx))
+	}()
+	return rec, nil
+}
+
+// Run moves the VM. On success it runs on the destination and not here; on an
+// error before handover it runs here and everything acquired is undone.
+func (s *source) Run(ctx context.Context) (err error) {
+	defer func() {
+		if !errors.Is(err, errLeave) {
+			s.unwind()
+		}
+	}()
+	for _, step := range []struct {
+		phase Phase
+		do    func(context.Context) error
+	}{
+		{Negotiate, s.negotiate},
+		{Authorise, s.authorise},
+		{Prepare, s.prepare},
+		{Connect, s.connect},
+		{Transfer, s.transfer},
+		{Handover, s.handover},
+		{Finish, s.finish},
+		{Confirm, s.confirm},
+	} {
+		if step.phase == Finish {
+			ctx = context.WithoutCancel(ctx)
+		}
+		if err := s.enter(ctx, step.phase); err != nil {
+			return s.because(ctx, err)
+		}
+		if err := step.do(ctx); err != nil {
+			return s.because(ctx, err)
+		}
+		if s.req.DryRun && step.phase == Authorise {
+			return nil
+		}
+	}
+	return nil
+}
+
+// because prefers why the context ended over what that broke.
+func (s *source) because(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, errLeave) {
+		return cause
+	}
+	return err
+}
+
+func (s *source) negotiate(ctx context.Context) error {
+	if err := plan.CheckSource(s.m.opt.Host, s.dom); err != nil {
+		return err
+	}
+	return s.m.opt.Connector.Negotiate(ctx, s.req.Destination)
+}
+
+// authorise gets through to the destination as the operator and agrees on the
+// plan. Nothing is created; a dry run ends after it.
+func (s *source) authorise(ctx context.Context) error {
+	session, err := s.m.opt.Connector.Authorise(ctx, s.req.Destination, s.op, s.req.IncludeStorage && plan.HasStorage(s.dom))
+	if err != nil {
+		return err
+	}
+	s.session = session
+	s.acquired("session", func(context.Context) error { return session.Close() })
+	open := wire.Open{Move: s.rec.ID, VM: s.dom.Name, UUID: s.dom.UUID, IncludeStorage: s.req.IncludeStorage, DryRun: s.req.DryRun}
+	if err := s.call(ctx, wire.KindOpen, open, wire.KindOpened, &s.opened); err != nil {
+		return err
+	}
+	if err := session.Bind(s.opened.Session, s.opened.Secret); err != nil {
+		return err
+	}
+	if err := plan.CheckDestination(s.m.opt.Host, s.dom, s.hostUUID(ctx), s.opened.Facts); err != nil {
+		return err
+	}
+	xml, err := s.m.opt.Hypervisor.MigratableXML(ctx, s.dom.UUID)
+	if err != nil {
+		return err
+	}
+	return s.agree(ctx, xml)
+}
+
+func (s *source) hostUUID(ctx context.Context) string {
+	f, err := s.m.opt.Hypervisor.Facts(ctx)
+	if err != nil {
+		return ""
+	}
+	return f.UUID
+}
+
+// agree offers the VM and makes the plan from what the destination admits.
+func (s *source) agree(ctx context.Context, xml string) error {
+	disks, cleanup := s.offerDisks()
+	defer cleanup()
+	offer := wire.Offer{Kind: s.kind, XML: xml, Disks: disks, StoragePath: s.req.DestinationStoragePath, Connections: s.req.Connections, Autostart: s.dom.Autostart}
+	var admitted wire.Admitted
+	if err := s.call(ctx, wire.KindOffer, offer, wire.KindAdmitted, &admitted); err != nil {
+		return err
+	}
+	p, err := plan.Make(plan.Input{Host: s.m.opt.Host, Destination: s.req.Destination, Domain: s.dom, Kind: s.kind,
+		Offered: disks, Admitted: admitted.Disks, IncludeStorage: s.req.IncludeStorage, Retain: s.req.RetainVHDCopiesOnSource,
+		Connections: s.req.Connections, Network: s.session.Network(), Delegation: s.session.Delegation(), Cipher: s.session.Cipher()})
+	if err != nil {
+		return err
+	}
+	s.plan = p
+	s.update(func(rec *Record, priv *private) {
+		rec.Plan = &p
+		priv.Autostart = s.dom.Autostart
+		priv.Remove, priv.Retain = p.SourceFiles()
+	})
+	return s.note(Event{Kind: EventPlan, Plan: &p})
+}
+
+// offerDisks lists the VM's disks, each with a probe by which the destination
+// recognises storage that both see. cleanup removes the probes.
+func (s *source) offerDisks() (disks []wire.Disk, cleanup func()) {
+	var undo []func()
+	for _, d := range s.dom.Disks {
+		w := wire.Disk{Target: d.Target, Device: d.Device, Path: d.Path, Format: d.Format, Cache: d.Cache, ReadOnly: d.ReadOnly,
+			VirtualBytes: d.VirtualBytes, AllocatedBytes: d.AllocatedBytes}
+		if d.Path != "" {
+			p, remove, err := s.m.opt.Storage.WriteProbe(d.Path)
+			if err != nil {
+				// Storage that cannot be probed is not shown to be shared.
+				s.log.Debug("no probe for disk", "disk", d.Target, "error", err)
+			} else {
+				undo = append(undo, remove)
+				w.Probe = &p
+			}
+		}
+		disks = append(disks, w)
+	}
+	return disks, func() {
+		for _, f := range undo {
+			f()
+		}
+	}
+}
+
+// prepare makes libvirt guard the VM against changes, and the destination
+// create disks and start the QEMU that waits.
+func (s *source) prepare(ctx context.Context) error {
+	xml, err := s.begin(ctx)
+	if err != nil {
+		return err
+	}
+	s.acquired("prepare", func(ctx context.Context) error {
+		var o wire.Outcome
+		return s.call(ctx, wire.KindCancel, wire.Cancel{Reason: "the source gave up"}, wire.KindOutcome, &o)
+	})
+	var prepared wire.Prepared
+	if err := s.call(ctx, wire.KindPrepare, wire.Prepare{Cookie: s.cookie, XML: xml}, wire.KindPrepared, &prepared); err != nil {
+		return err
+	}
+	s.cookie = prepared.Cookie
+	return nil
+}
+
+// begin is libvirt's Begin; a shut-off VM only has its definition read. A VM
+// that its host starts by itself is kept from that while two hosts hold it.
+func (s *source) begin(ctx context.Context) (xml string, err error) {
+	h := s.m.opt.Hypervisor
+	if s.dom.Autostart {
+		s.acquired("autostart", func(ctx context.Context) error { return h.SetAutostart(ctx, s.dom.UUID, true) })
+		if err := h.SetAutostart(ctx, s.dom.UUID, false); err != nil {
+			return "", err
+		}
+	}
+	if s.kind == wire.Offline {
+		return h.MigratableXML(ctx, s.dom.UUID)
+	}
+	out, err := h.Outgoing(ctx, s.params())
+	if err != nil {
+		return "", err
+	}
+	s.out = out
+	s.acquired("libvirt connection", func(context.Context) error { return out.Close() })
+	s.cookie, xml, err = out.Begin(ctx)
+	if err != nil {
+		return "", withFault(err, fault.TransferFailed, s.m.opt.Host, "vm", s.dom.Name)
+	}
+	s.acquired("begin", func(ctx context.Context) error { return out.Confirm(ctx, nil, true) })
+	return xml, nil
+}
+
+func (s *source) params() virt.MigrationParams {
+	dir := s.m.socketDir(s.rec.ID)
+	p := virt.MigrationParams{UUID: s.dom.UUID, Name: s.dom.Name, MigrateURI: "unix://" + filepath.Join(dir, StreamMemory+".sock"),
+		Connections: s.req.Connections, Paused: s.kind == wire.Paused, MaxDowntime: time.Duration(s.req.MaxBlackoutMS) * time.Millisecond}
+	for _, d := range s.plan.Disks {
+		switch d.Action {
+		case wire.Copy:
+			p.CopyDisks = append(p.CopyDisks, d.Target)
+			p.DisksURI = "unix://" + filepath.Join(dir, StreamDisk+".sock")
+		case wire.Shared:
+			p.UnsafeShared = true // proved shared by content, and its cache mode was checked
+		}
+	}
+	return p
+}
+
+// connect opens the local ends of the data streams, to which QEMU will connect.
+func (s *source) connect(ctx context.Context) error {
+	dir := s.m.socketDir(s.rec.ID)
+	if err := os.MkdirAll(dir, 0o711); err != nil {
+		return fmt.Errorf("sockets of the move: %w", err)
+	}
+	s.acquired("sockets", func(context.Context) error { return os.RemoveAll(dir) })
+	for _, k := range []string{StreamMemory, StreamDisk} {
+		if err := s.session.Forward(k, 0, filepath.Join(dir, k+".sock")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// transfer carries memory and disks until the destination has everything and
+// the guest stands still here.
+func (s *source) transfer(ctx context.Context) error {
+	watchCtx, stop := context.WithCancel(ctx)
+	watched := make(chan struct{})
+	go func() { defer close(watched); s.watchTransfer(watchCtx) }()
+	defer func() { stop(); <-watched }()
+	if s.kind == wire.Offline {
+		return s.pushDisks(ctx)
+	}
+	cookie, err := s.out.Perform(ctx, s.cookie)
+	if err != nil {
+		if serr := s.session.Err(); serr != nil && ctx.Err() == nil {
+			err = errors.Join(serr, err)
+		}
+		return withFault(err, fault.TransferFailed, s.m.opt.Host, "vm", s.dom.Name)
+	}
+	s.cookie = cookie
+	return nil
+}
