@@ -114,8 +114,11 @@ func derMarshalApp(v any, tag int) ([]byte, error) {
 }
 
 func derUnmarshalApp(b []byte, v any, tag int) error {
-	rest, err := krbasn1.UnmarshalWithParams(b, v, fmt.Sprintf("application,explicit,tag:%d", tag),
-		krbasn1.WithUnmarshalAllowTypeGeneralString(true))
+	return derUnmarshalParams(b, v, fmt.Sprintf("application,explicit,tag:%d", tag))
+}
+
+func derUnmarshalParams(b []byte, v any, params string) error {
+	rest, err := krbasn1.UnmarshalWithParams(b, v, params, krbasn1.WithUnmarshalAllowTypeGeneralString(true))
 	if err == nil && len(rest) > 0 {
 		err = errToken
 	}

@@ -2,6 +2,7 @@ package krb
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -27,8 +28,13 @@ type Identity struct {
 	Groups    []string // SIDs from the PAC: groups, primary group, extra SIDs, resource groups
 	SignIn    string   // SignInOwn, SignInAsserted or "" when the PAC does not say
 
-	Delegated   bool   // by constrained delegation
-	DelegatedBy string // the account that delegated, "HV01$@LAB.DROVER.TEST"
+	Delegated bool // by constrained delegation
+	// DelegatedBy is the principal that delegated, as the KDC wrote it: the name on
+	// the evidence. After protocol transition that is the account,
+	// "HV01$@LAB.DROVER.TEST"; else the service name that the operator had called,
+	// "Microsoft Virtual System Migration Service/hv01.lab.drover.test@LAB.DROVER.TEST".
+	// The KDC has checked that it is a name of the delegating account.
+	DelegatedBy string
 	// ProxyTarget is the service name that the delegating host asked for, without
 	// Samba's escapes. Unlike the name on the ticket the KDC has signed it.
 	ProxyTarget string
@@ -40,6 +46,20 @@ type Identity struct {
 // Member reports whether the identity has sid, as user or as group.
 func (i Identity) Member(sid string) bool {
 	return sid != "" && (i.UserSID == sid || slices.Contains(i.Groups, sid))
+}
+
+// DelegatingHost is the short name of the host that delegated, "HV01", "" when
+// nobody did.
+func (i Identity) DelegatingHost() string {
+	if !i.Delegated {
+		return ""
+	}
+	name := plainName(i.DelegatedBy)
+	if _, host, ok := strings.Cut(name, "/"); ok {
+		name, _, _ = strings.Cut(host, "/")
+		name, _, _ = strings.Cut(name, ".")
+	}
+	return strings.ToUpper(strings.TrimSuffix(name, "$"))
 }
 
 func signIn(groups []string) string {

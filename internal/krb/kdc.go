@@ -41,13 +41,13 @@ func loadConf(path string) (*realmKDCs, error) {
 	if path == "" {
 		path = "/etc/krb5.conf"
 	}
-	conf, err := config.Load(path)
+	conf := config.New()
+	text, err := os.ReadFile(path)
+	if err == nil {
+		conf, err = config.NewFromString(string(text))
+	}
 	var unsupported config.UnsupportedDirective
-	switch {
-	case err == nil, errors.As(err, &unsupported):
-	case !named && errors.Is(err, os.ErrNotExist):
-		conf = config.New()
-	default:
+	if err != nil && !errors.As(err, &unsupported) && (named || !errors.Is(err, os.ErrNotExist)) {
 		return nil, fmt.Errorf("krb5.conf %s: %w", path, err)
 	}
 	return &realmKDCs{conf: conf, lookup: lookupSRV}, nil
