@@ -43,7 +43,7 @@ func TestHostThatIsNotKnownIsSaidSo(t *testing.T) {
 func TestWrongCallsPanic(t *testing.T) {
 	for name, call := range map[string]func(){
 		"unknown code": func() { _ = New("no-such-code", "") },
-		"odd number":   func() { _ = New(VMNotFound, "HV01", []string{"vm"}...) },
+		"odd number":   func() { _ = New(VMNotFound, "HV01", strings.Fields("vm")...) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {
