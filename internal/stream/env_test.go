@@ -16,6 +16,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const patience = 20 * time.Second
 
+// lively is for tests of connections that must not be given up: 70 pings take
+// twice the limit of silence.
+var lively = Timing{Ping: 25 * time.Millisecond, Silence: 800 * time.Millisecond}
+
 // env is a listener with one session on loopback.
 type env struct {
 	ln   *Listener
