@@ -141,10 +141,13 @@ func (s *Server) signIn(ctx context.Context, in *sessionInput) (*sessionOutput, 
 		return nil, fmt.Errorf("TLS exporter: %w", err)
 	}
 	reply, proof, caller, err := s.o.Acceptor.Accept(token, binding)
+	if err != nil {
+		err = s.refused(err)
+		s.o.Log.Warn("sign-in refused", "remote", conn.RemoteAddr().String(), "error", err)
+	}
 	s.metrics.signIn(err)
 	if err != nil {
-		s.o.Log.Warn("sign-in refused", "remote", conn.RemoteAddr().String(), "error", err)
-		return nil, s.refused(err)
+		return nil, err
 	}
 	caller.Local, caller.LocalUser = false, ""
 	p.caller, p.known = caller, true

@@ -1,0 +1,342 @@
+package api
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"math/big"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"drover/internal/fault"
+	"drover/internal/move"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// realm stands for Kerberos: a key that client and server share, by which
+// tokens and proofs are made for one TLS session.
+type realm struct{ key []byte }
+
+func (k realm) mac(parts ...string) string {
+	h := hmac.New(sha256.New, k.key)
+	for _, p := range parts {
+		fmt.Fprintf(h, "%d:%s", len(p), p)
+	}
+	return string(h.Sum(nil))
+}
+
+// initiator is user, signing in to service names that start with HTTP/.
+type initiator struct {
+	realm
+	user string
+	err  error
+}
+
+func (i initiator) Initiate(_ context.Context, service string, binding []byte) ([]byte, func(reply, proof []byte) error, error) {
+	if i.err != nil {
+		return nil, nil, i.err
+	}
+	token := i.user + "|" + service + "|" + i.mac("client", i.user, service, string(binding))
+	return []byte(token), func(reply, proof []byte) error {
+		if string(reply) != "reply" || string(proof) != i.mac("server", string(binding)) {
+			return errors.New("the proof is for another TLS session")
+		}
+		return nil
+	}, nil
+}
+
+// acceptor knows users by name: a name is its role.
+type acceptor struct {
+	realm
+	mu      sync.Mutex
+	expires time.Time
+	count   int
+}
+
+func (a *acceptor) Accept(token, binding []byte) (reply, proof []byte, c Caller, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.count++
+	user, rest, _ := strings.Cut(string(token), "|")
+	service, mac, ok := strings.Cut(rest, "|")
+	if !ok {
+		return nil, nil, Caller{}, errors.New("not a token")
+	}
+	if !hmac.Equal([]byte(mac), []byte(a.mac("client", user, service, string(binding)))) {
+		return nil, nil, Caller{}, fault.New(fault.BindingMismatch, "HV01")
+	}
+	c = Caller{Principal: user + "@LAB", SignIn: "own-credentials", Evidence: "ticket of " + user, Expires: a.expires}
+	if r := Role(user); slices.Contains(ladder, r) {
+		c.Roles = []Role{r}
+	}
+	return []byte("reply"), []byte(a.mac("server", string(binding))), c, nil
+}
+
+// backend is a fake with one VM and one move, whose events a test appends.
+type backend struct {
+	mu      sync.Mutex
+	calls   []string
+	callers []Caller
+	request move.Request
+	filter  MoveFilter
+	events  []move.Event
+	changed chan struct{}
+	health  []HealthCheck
+	block   chan struct{} // StartMove waits for it, if set
+	ctxErr  chan error
+	seen    []int64 // `after` of each Watch
+}
+
+func newBackend() *backend { return &backend{changed: make(chan struct{})} }
+
+func (b *backend) note(call string, c Caller) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.calls = append(b.calls, call)
+	b.callers = append(b.callers, c)
+}
+
+func (b *backend) called() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.calls)
+}
+
+func (b *backend) emit(kind move.EventKind) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := int64(len(b.events) + 1)
+	b.events = append(b.events, move.Event{Seq: n, Move: "M1", Time: time.Unix(n, 0).UTC(), Kind: kind, Phase: move.Transfer})
+	close(b.changed)
+	b.changed = make(chan struct{})
+}
+
+func (b *backend) record(id string) (move.Record, error) {
+	if id != "M1" {
+		return move.Record{}, fault.New(fault.MoveNotFound, "HV01", "move", id)
+	}
+	return move.Record{ID: id, Role: move.Source, Phase: move.Transfer, VM: "APP01", Peer: "HV02",
+		Error: fault.Wrap(errors.New("beneath"), fault.VMBusy, "HV01", "vm", "APP01", "job", "backup")}, nil
+}
+
+func (b *backend) Host(_ context.Context, c Caller) (HostInfo, error) {
+	b.note("host", c)
+	return HostInfo{Host: "HV01", Caller: c.Info()}, nil
+}
+func (b *backend) VMs(context.Context) ([]VM, error) { b.note("vms", Caller{}); return nil, nil }
+func (b *backend) VM(_ context.Context, name string) (VM, error) {
+	b.note("vm "+name, Caller{})
+	switch name {
+	case "APP 01/ä":
+		return VM{Name: name, Disks: []Disk{{Target: "vda"}}}, nil
+	case "panic":
+		panic("a bug")
+	case "plain":
+		return VM{}, errors.New("no code")
+	}
+	return VM{}, fault.New(fault.VMNotFound, "HV01", "vm", name)
+}
+func (b *backend) StartMove(ctx context.Context, c Caller, r move.Request) (move.Record, error) {
+	b.note("start", c)
+	b.request = r
+	if b.block != nil {
+		select {
+		case <-b.block:
+		case <-ctx.Done():
+			b.ctxErr <- context.Cause(ctx)
+			return move.Record{}, ctx.Err()
+		}
+	}
+	return b.record("M1")
+}
+func (b *backend) Moves(_ context.Context, f MoveFilter) ([]move.Record, error) {
+	b.note("moves", Caller{})
+	b.filter = f
+	r, err := b.record("M1")
+	return []move.Record{r}, err
+}
+func (b *backend) Move(_ context.Context, id string) (move.Record, error) {
+	b.note("move", Caller{})
+	return b.record(id)
+}
+func (b *backend) Watch(ctx context.Context, id string, after int64) iter.Seq2[move.Event, error] {
+	return func(yield func(move.Event, error) bool) {
+		b.mu.Lock()
+		b.seen = append(b.seen, after)
+		b.mu.Unlock()
+		for {
+			b.mu.Lock()
+			rest, changed := slices.Clone(b.events[min(int(after), len(b.events)):]), b.changed
+			b.mu.Unlock()
+			for _, e := range rest {
+				if e.Kind == "broken" {
+					yield(move.Event{}, fault.New(fault.StoreFailed, "HV01"))
+					return
+				}
+				if !yield(e, nil) || e.Kind == move.EventEnd {
+					return
+				}
+				after = e.Seq
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				yield(move.Event{}, ctx.Err())
+				return
+			}
+		}
+	}
+}
+func (b *backend) CancelMove(_ context.Context, c Caller, id string) (move.Record, error) {
+	b.note("cancel", c)
+	return b.record(id)
+}
+func (b *backend) ResolveMove(_ context.Context, c Caller, id string, keep Keep) (move.Record, error) {
+	b.note("resolve "+string(keep), c)
+	return b.record(id)
+}
+func (b *backend) Tickets(context.Context) ([]Ticket, error) {
+	b.note("tickets", Caller{})
+	return []Ticket{{Service: "cifs/HV02"}}, nil
+}
+func (b *backend) PurgeTickets(_ context.Context, c Caller, service string) (int, error) {
+	b.note("purge "+service, c)
+	return 3, nil
+}
+func (b *backend) Health(context.Context) []HealthCheck { return b.health }
+
+// bench is a running server and what it is made of.
+type bench struct {
+	t        *testing.T
+	server   *Server
+	backend  *backend
+	acceptor *acceptor
+	realm    realm
+	addr     string
+	socket   string
+	stop     func() error
+}
+
+func start(t *testing.T, change ...func(*Options)) *bench {
+	t.Helper()
+	k := realm{[]byte(rand.Text())}
+	b := &bench{t: t, backend: newBackend(), acceptor: &acceptor{realm: k}, realm: k,
+		socket: filepath.Join(t.TempDir(), "droverd.sock")}
+	o := Options{Host: "HV01", Version: "1.2.3", Backend: b.backend, Acceptor: b.acceptor,
+		LocalMapper: func(uid, gid uint32, pid int32) (Caller, error) {
+			return Caller{LocalUser: fmt.Sprint(uid, " ", gid, " ", pid), Roles: []Role{Viewer}}, nil
+		},
+		TLS: selfSigned(t), Listen: []string{"127.0.0.1:0"}, Socket: b.socket,
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Grace: 2 * time.Second}
+	for _, f := range change {
+		f(&o)
+	}
+	b.run(o)
+	return b
+}
+
+func (b *bench) run(o Options) {
+	b.t.Helper()
+	s, err := NewServer(o)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	b.stop = sync.OnceValue(func() error {
+		cancel()
+		return <-done
+	})
+	b.t.Cleanup(func() {
+		if err := b.stop(); err != nil {
+			b.t.Error(err)
+		}
+	})
+	select {
+	case <-s.Ready():
+	case err := <-done:
+		done <- err
+		b.t.Fatal("server:", err)
+	}
+	b.server, b.addr = s, ""
+	if a := s.Addrs(); len(a) > 0 {
+		b.addr = a[0].String()
+	}
+}
+
+func (b *bench) client(user string, change ...func(*ClientOptions)) *Client {
+	b.t.Helper()
+	return newTestClient(b.t, ClientOptions{Address: b.addr, Initiator: initiator{realm: b.realm, user: user}, Host: "MGMT"}, change...)
+}
+
+func newTestClient(t *testing.T, o ClientOptions, change ...func(*ClientOptions)) *Client {
+	t.Helper()
+	for _, f := range change {
+		f(&o)
+	}
+	c, err := NewClient(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(c.Close(), c.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+func selfSigned(t *testing.T) *tls.Config {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+}
+
+// rawTLS is a connection on which a test says what it likes.
+func rawTLS(t *testing.T, addr string) *tls.Conn {
+	t.Helper()
+	c, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", addr, &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func want(t *testing.T, err error, code fault.Code) *fault.Error {
+	t.Helper()
+	if !fault.Is(err, code) {
+		t.Fatalf("got %v, want %s", err, code)
+	}
+	return fault.From(err)
+}
