@@ -130,11 +130,11 @@ func (d *destination) offered(ctx context.Context, env wire.Envelope) error {
 	if err != nil {
 		return err
 	}
-	adm, err := d.admit(ctx, d.offer.XML, disks)
+	def, err := d.admit(ctx, d.offer.XML, disks)
 	if err != nil {
 		return err
 	}
-	if err := d.reserve(ctx, adm, disks); err != nil {
+	if err := d.reserve(ctx, def, disks); err != nil {
 		return err
 	}
 	d.disks = disks
@@ -142,15 +142,12 @@ func (d *destination) offered(ctx context.Context, env wire.Envelope) error {
 }
 
 // admit checks a definition with the disks as placed.
-func (d *destination) admit(ctx context.Context, xml string, disks []wire.AdmittedDisk) (*virt.Admitted, error) {
-	adm, err := d.m.opt.Hypervisor.Admit(ctx, xml, diskPaths(disks))
-	if err != nil {
-		return nil, err
+func (d *destination) admit(ctx context.Context, xml string, disks []wire.AdmittedDisk) (Definition, error) {
+	def, err := d.m.opt.Hypervisor.Admit(ctx, xml, diskPaths(disks))
+	if err == nil && (def.UUID != d.open.UUID || def.Name != d.open.VM) {
+		err = fault.New(fault.DefinitionInvalid, d.m.opt.Host, "vm", d.open.VM, "problem", "its name or UUID is not that of the move")
 	}
-	if adm.UUID != d.open.UUID || adm.Name != d.open.VM {
-		return nil, fault.New(fault.DefinitionInvalid, d.m.opt.Host, "vm", d.open.VM, "problem", "its name or UUID is not that of the move")
-	}
-	return adm, d.m.opt.Hypervisor.CheckAdmitted(ctx, adm)
+	return def, err
 }
 
 func diskPaths(disks []wire.AdmittedDisk) map[string]string {
@@ -170,11 +167,11 @@ func (d *destination) prepare(ctx context.Context, env wire.Envelope) error {
 	if d.disks == nil || d.open.DryRun || d.inc != nil {
 		return fault.New(fault.ProtocolError, d.m.opt.Host, "peer", d.rec.Peer, "problem", "prepare without an offer")
 	}
-	adm, err := d.admit(ctx, req.XML, d.disks)
+	def, err := d.admit(ctx, req.XML, d.disks)
 	if err != nil {
 		return err
 	}
-	d.xml = adm.XML
+	d.xml = def.XML
 	d.update(func(_ *Record, p *private) { // journalled before they are made, so that a restart finds them
 		for _, a := range d.disks {
 			if a.Action == wire.Copy {

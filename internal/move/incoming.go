@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"drover/internal/fault"
-	"drover/internal/virt"
 	"drover/internal/wire"
 )
 
@@ -117,7 +116,7 @@ func (d *destination) distinct(disks []wire.AdmittedDisk) error {
 }
 
 // reserve sets memory and disk space aside until the move is over.
-func (d *destination) reserve(ctx context.Context, adm *virt.Admitted, disks []wire.AdmittedDisk) error {
+func (d *destination) reserve(ctx context.Context, def Definition, disks []wire.AdmittedDisk) error {
 	f, err := d.m.opt.Hypervisor.Facts(ctx)
 	if err != nil {
 		return err
@@ -130,7 +129,7 @@ func (d *destination) reserve(ctx context.Context, adm *virt.Admitted, disks []w
 			files[a.Path] = min(d.offer.Disks[i].AllocatedBytes, d.offer.Disks[i].VirtualBytes)
 		}
 	}
-	memory := adm.MemoryBytes
+	memory := def.MemoryBytes
 	if d.offer.Kind == wire.Offline {
 		memory = 0
 	}

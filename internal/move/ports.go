@@ -18,17 +18,26 @@ type Hypervisor interface {
 	MigratableXML(ctx context.Context, uuid string) (string, error)
 	Outgoing(ctx context.Context, p virt.MigrationParams) (Outgoing, error)
 	Incoming(ctx context.Context, p virt.MigrationParams) (Incoming, error)
-	// Admit checks an offered definition and gives it back as this host would
-	// have it. CheckAdmitted asks libvirt whether it could run here.
-	Admit(ctx context.Context, xml string, disks map[string]string) (*virt.Admitted, error)
+	// Admit checks an offered definition, by this host's rules and by libvirt's
+	// own, and gives it back as this host would have it. disks maps the target of
+	// each disk to its path here.
+	Admit(ctx context.Context, xml string, disks map[string]string) (Definition, error)
+	// AdmitCookie does the same to libvirt's migration cookie, which carries a
+	// definition too.
 	AdmitCookie(ctx context.Context, cookie []byte, disks map[string]string) ([]byte, error)
-	CheckAdmitted(ctx context.Context, a *virt.Admitted) error
 	Define(ctx context.Context, xml string) error
 	Resume(ctx context.Context, uuid string) error
 	Destroy(ctx context.Context, uuid string) error
 	Undefine(ctx context.Context, uuid string) error
 	AbortJob(ctx context.Context, uuid string) error
 	SetAutostart(ctx context.Context, uuid string, on bool) error
+}
+
+// Definition is an offered definition as admitted.
+type Definition struct {
+	Name, UUID  string
+	XML         string // made anew from what was checked, with this host's paths
+	MemoryBytes uint64
 }
 
 // Outgoing is the source's half of libvirt's migration protocol.
