@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+
+	"drover/internal/plan"
+	"drover/internal/wire"
+)
+
+// printPlan shows what a move will do, in a few lines.
+func printPlan(w io.Writer, p *plan.Plan) error {
+	s := sheet{title: fmt.Sprintf("Plan: move %s (%s) from %s to %s", p.VM, kindText(p.Kind), p.Source, p.Destination)}
+	s.add("network", "%s, %s -> %s", p.Network.Subnet, p.Network.Source, p.Network.Destination)
+	if p.Kind != wire.Offline {
+		s.add("memory", "%s, codec %s, %s", size(p.MemoryBytes), p.Codec, count(max(p.Connections, 1), "connection"))
+	}
+	if p.Encryption == "" {
+		s.add("encryption", "none: both hosts' policies turn it off")
+	} else {
+		s.add("encryption", "%s", p.Encryption)
+	}
+	for _, d := range p.Disks {
+		s.add("disk "+clean(d.Target), "%s", diskText(d))
+	}
+	d := p.Delegation
+	s.add("operator", "%s", d.Operator)
+	s.add("delegation", "%s acts as %s (%s)", d.Account, d.Operator, methodText(d.Method))
+	s.add("delegation", "for %q", d.Service)
+	if d.StorageService != "" {
+		s.add("delegation", "and %q", d.StorageService)
+	}
+	s.add("afterwards", "%s", afterwards(p))
+	return s.print(w)
+}
+
+func kindText(k wire.MoveKind) string {
+	switch k {
+	case wire.Offline:
+		return "shut off: definition and storage"
+	case wire.Paused:
+		return "paused, stays paused"
+	}
+	return "live"
+}
+
+func diskText(d plan.Disk) string {
+	switch d.Action {
+	case wire.Shared:
+		return fmt.Sprintf("shared, stays in place: %s %s, %s", d.Format, size(d.VirtualBytes), d.SourcePath)
+	case wire.Empty:
+		return "empty drive"
+	}
+	return fmt.Sprintf("%s %s, %s of %s in use, to %s", d.Action, d.Format, size(d.AllocatedBytes), size(d.VirtualBytes), d.DestinationPath)
+}
+
+// methodText says how the source comes to act for the operator, see
+// plan.Delegation.
+func methodText(method string) string {
+	switch method {
+	case "ticket":
+		return "the operator's own ticket"
+	case "protocol-transition":
+		return "protocol transition"
+	}
+	return method
+}
+
+func afterwards(p *plan.Plan) string {
+	if p.Keeps {
+		return "disk files stay on " + p.Source
+	}
+	for _, d := range p.Disks {
+		if d.Action == wire.Copy {
+			return "definition and copied disk files are removed from " + p.Source
+		}
+	}
+	return "the definition is removed from " + p.Source
+}

@@ -1,0 +1,260 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"drover/internal/move"
+)
+
+// view is what is known of a running move, for drawing. It does no I/O and
+// asks no clock, so a test gives it events, a time and a width and compares
+// the text.
+type view struct {
+	vm, source, destination string
+	phase                   move.Phase
+	progress                *move.Progress
+	created                 time.Time     // by the agent's clock
+	age                     time.Duration // of the move at the last event, by the agent's clock
+	received                time.Time     // when that event came, by our clock
+	cancelling              bool
+}
+
+func newView(r *move.Record, now time.Time) *view {
+	src, dst := ends(r)
+	return &view{vm: r.VM, source: src, destination: dst, phase: r.Phase, created: r.Created, received: now}
+}
+
+// apply takes one event into the view.
+func (v *view) apply(ev move.Event, now time.Time) {
+	v.phase = ev.Phase
+	if ev.Plan != nil {
+		v.vm, v.source, v.destination = ev.Plan.VM, ev.Plan.Source, ev.Plan.Destination
+	}
+	if ev.Progress != nil {
+		v.progress = ev.Progress
+	}
+	v.age, v.received = ev.Time.Sub(v.created), now
+}
+
+// elapsed is the move's age. The two clocks are never compared, because they
+// may differ by minutes.
+func (v *view) elapsed(now time.Time) time.Duration {
+	return v.age + now.Sub(v.received)
+}
+
+// block draws the move in at most height-1 lines of at most width-1 characters.
+func (v *view) block(width, height int, now time.Time) []string {
+	phase := string(v.phase)
+	if v.cancelling {
+		phase += " (cancelling)"
+	}
+	lines := []string{fmt.Sprintf("%s  %s -> %s  %s  %s", v.vm, v.source, v.destination, phase, clock(v.elapsed(now)))}
+	if p := v.progress; p != nil {
+		items, hidden := visible(p, max(height-4, 1))
+		lines = append(lines, itemLines(items, width-1)...)
+		if hidden > 0 {
+			lines = append(lines, fmt.Sprintf("  and %s", count(hidden, "other disk")))
+		}
+		lines = append(lines, "  "+rest(p))
+	}
+	lines = lines[:min(len(lines), max(height-1, 1))]
+	for i := range lines {
+		lines[i] = cut(clean(lines[i]), width-1)
+	}
+	return lines
+}
+
+// visible are the items that fit into n lines: memory, then the disks under
+// way, then those that are done, and how many are left out.
+func visible(p *move.Progress, n int) (items []move.Item, hidden int) {
+	if p.Memory.Total > 0 {
+		items = append(items, p.Memory)
+	}
+	var done []move.Item
+	for _, d := range p.Disks {
+		if d.Remaining == 0 && d.Total > 0 {
+			done = append(done, d)
+			continue
+		}
+		items = append(items, d)
+	}
+	items = append(items, done...)
+	if len(items) > n {
+		return items[:n], len(items) - n
+	}
+	return items, 0
+}
+
+// itemLines draws items in columns, with a bar where there is room for one.
+func itemLines(items []move.Item, width int) []string {
+	rows := make([][]string, 0, len(items))
+	for _, it := range items {
+		rows = append(rows, []string{
+			clean(it.Name), fmt.Sprintf("%d%%", percent(it.Total, it.Remaining)),
+			size(it.Done) + " / " + size(it.Total), rate(it.Rate), size(it.Remaining) + " left",
+		})
+	}
+	widths := []int{0, 4, 17, 9, 12} // usual widths, so that columns stand still
+	for _, r := range rows {
+		for i, c := range r {
+			widths[i] = max(widths[i], len(c))
+		}
+	}
+	used := 2 // indent
+	for _, w := range widths {
+		used += w + 2
+	}
+	bar := min(width-used, 30)
+	lines := make([]string, 0, len(rows))
+	for i, r := range rows {
+		var b strings.Builder
+		fmt.Fprintf(&b, "  %-*s  ", widths[0], r[0])
+		if bar >= 8 {
+			b.WriteString(barText(bar, items[i]) + "  ")
+		}
+		fmt.Fprintf(&b, "%*s  %*s  %*s  %*s", widths[1], r[1], widths[2], r[2], widths[3], r[3], widths[4], r[4])
+		lines = append(lines, b.String())
+	}
+	return lines
+}
+
+func barText(width int, it move.Item) string {
+	inner := width - 2
+	full := int(percent(it.Total, it.Remaining)) * inner / 100
+	return "[" + strings.Repeat("#", full) + strings.Repeat(".", inner-full) + "]"
+}
+
+// rest is what is known of the transfer as a whole.
+func rest(p *move.Progress) string {
+	parts := []string{}
+	if p.Memory.Total > 0 {
+		parts = append(parts, "dirty rate "+rate(p.DirtyRate), fmt.Sprintf("iteration %d", p.Iteration))
+	}
+	parts = append(parts, size(p.WireBytes)+" on the wire")
+	if p.BlackoutMS > 0 {
+		parts = append(parts, "blackout about "+milliseconds(p.BlackoutMS))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// cut shortens a line to n characters.
+func cut(s string, n int) string {
+	r := []rune(s)
+	if len(r) <= n {
+		return s
+	}
+	return string(r[:max(n, 0)])
+}
+
+// oneLine is the plain form of the progress, for logs.
+func (v *view) oneLine(now time.Time) string {
+	parts := []string{}
+	items, _ := visible(v.progress, 1<<10)
+	for _, it := range items {
+		parts = append(parts, fmt.Sprintf("%s %d%% (%s of %s, %s, %s left)", it.Name,
+			percent(it.Total, it.Remaining), size(it.Done), size(it.Total), rate(it.Rate), size(it.Remaining)))
+	}
+	return fmt.Sprintf("%s %s: %s; %s", clock(v.elapsed(now)), v.phase, strings.Join(parts, ", "), rest(v.progress))
+}
+
+// drawer puts a view on a screen.
+type drawer interface {
+	// event is called for each event, after the view has taken it.
+	event(v *view, ev move.Event, now time.Time)
+	// tick is called about once a second.
+	tick(v *view, now time.Time)
+	// notice prints a line that stays.
+	notice(text string)
+	// clear takes the redrawn block away, before a question or the summary.
+	clear()
+}
+
+func newDrawer(s *screen) drawer {
+	if s.terminal {
+		return &redrawer{screen: s}
+	}
+	return &liner{w: s.w}
+}
+
+// redrawer draws the block over the one before.
+type redrawer struct {
+	screen *screen
+	height int // lines on the screen that are ours
+}
+
+func (d *redrawer) event(v *view, ev move.Event, now time.Time) {
+	if ev.Kind == move.EventNotice {
+		d.notice(ev.Text)
+	}
+	d.tick(v, now)
+}
+
+func (d *redrawer) tick(v *view, now time.Time) {
+	lines := v.block(d.width(), d.rows(), now)
+	var b strings.Builder
+	b.WriteString(d.up())
+	for i, l := range lines {
+		if i == 0 {
+			l = d.screen.paint(bold, l)
+		}
+		b.WriteString("\r" + l + "\x1b[K\n")
+	}
+	b.WriteString("\x1b[J")
+	d.height = len(lines)
+	_, _ = io.WriteString(d.screen.w, b.String())
+}
+
+func (d *redrawer) width() int { w, _ := d.screen.size(); return w }
+func (d *redrawer) rows() int  { _, h := d.screen.size(); return h }
+
+func (d *redrawer) up() string {
+	if d.height == 0 {
+		return ""
+	}
+	return fmt.Sprintf("\x1b[%dA", d.height)
+}
+
+func (d *redrawer) clear() {
+	if d.height > 0 {
+		_, _ = io.WriteString(d.screen.w, d.up()+"\r\x1b[J")
+	}
+	d.height = 0
+}
+
+func (d *redrawer) notice(text string) {
+	d.clear()
+	_, _ = fmt.Fprintln(d.screen.w, d.screen.paint(yellow, clean(text)))
+}
+
+// lineEvery is the least time between two plain lines of progress.
+const lineEvery = 5 * time.Second
+
+// liner prints plain lines. It goes by the time of the events, so that the
+// backlog of a move that is watched late is thinned out as well.
+type liner struct {
+	w     io.Writer
+	phase move.Phase
+	last  time.Time
+}
+
+func (l *liner) event(v *view, ev move.Event, now time.Time) {
+	switch {
+	case ev.Kind == move.EventNotice:
+		l.notice(ev.Text)
+	case ev.Phase != l.phase:
+		l.phase = ev.Phase
+		l.notice(fmt.Sprintf("%s %s", clock(v.elapsed(now)), ev.Phase))
+	}
+	if ev.Progress != nil && ev.Time.Sub(l.last) >= lineEvery {
+		l.last = ev.Time
+		l.notice(v.oneLine(now))
+	}
+}
+
+func (l *liner) tick(*view, time.Time) {}
+func (l *liner) clear()                {}
+
+func (l *liner) notice(text string) { _, _ = fmt.Fprintln(l.w, clean(text)) }
