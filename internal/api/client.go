@@ -37,11 +37,13 @@ type ClientOptions struct {
 	SignInTimeout time.Duration
 	// RequestTimeout bounds each request other than Watch; default 60 s.
 	RequestTimeout time.Duration
-	// WatchPatience is how long Watch tries to get a lost connection back;
-	// default 2 minutes.
+	// WatchPatience is how long Watch goes on without a connection before it
+	// gives up; default 2 minutes.
 	WatchPatience time.Duration
 	// Retrying, if set, is told when Watch lost its connection and will try again.
 	Retrying func(err error, in time.Duration)
+
+	silence time.Duration // after which an event stream is taken for dead
 }
 
 // Client talks to one agent. Its methods return faults, and are safe for
@@ -62,6 +64,7 @@ func NewClient(o ClientOptions) (*Client, error) {
 	def(&o.SignInTimeout, 30*time.Second)
 	def(&o.RequestTimeout, 60*time.Second)
 	def(&o.WatchPatience, 2*time.Minute)
+	def(&o.silence, silence)
 	if o.Host == "" {
 		h, _ := os.Hostname()
 		short, _, _ := strings.Cut(h, ".")

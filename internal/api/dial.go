@@ -41,7 +41,7 @@ func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 		return conn, nil
 	}
 	var dns *net.DNSError
-	if errors.As(err, &dns) {
+	if errors.As(err, &dns) && ctx.Err() == nil {
 		return nil, fault.Wrap(err, fault.HostUnknown, c.o.Host, "name", c.target)
 	}
 	return nil, c.unreachable(ctx, err)

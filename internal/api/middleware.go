@@ -107,13 +107,14 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 func (s *Server) bound(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
-		_ = rc.SetReadDeadline(time.Now().Add(bodyTime))
+		_ = rc.SetReadDeadline(time.Now().Add(s.o.bodyTime))
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-		_ = rc.SetReadDeadline(time.Time{})
 		if err != nil {
+			// The deadline stays, or net/http would wait for the rest of the body.
 			writeProblem(w, bodyProblem(s.o.Host, err), s.o.Host)
 			return
 		}
+		_ = rc.SetReadDeadline(time.Time{})
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		if !strings.HasSuffix(r.URL.Path, "/events") {
 			ctx, cancel := context.WithTimeout(r.Context(), requestTime)

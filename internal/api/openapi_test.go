@@ -75,7 +75,7 @@ func TestDocumentDescribesEveryOperation(t *testing.T) {
 		if (len(op.Security) == 0) != openPaths[path] {
 			t.Errorf("%s: security %v", route, op.Security)
 		}
-		if _, ok := op.Responses["default"].Content[problemType]; !ok && path != "/healthz" {
+		if _, ok := op.Responses["default"].Content[problemType]; !ok {
 			t.Errorf("%s: errors are not described as %s: %v", route, problemType, op.Responses)
 		}
 	}

@@ -60,7 +60,7 @@ func (s *Server) operations(a huma.API) {
 	b := s.o.Backend
 	open(s, a, op("hello", "GET /v1/hello", "Versions and clock, to anybody"), s.hello)
 	open(s, a, op("sign-in", "POST /v1/session", "Sign this connection in"), s.signIn)
-	open(s, a, op("health", "GET /healthz", "Whether the agent has what it needs", http.StatusServiceUnavailable), s.health)
+	open(s, a, unhealthy(a, op("health", "GET /healthz", "Whether the agent has what it needs")), s.health)
 
 	guarded(s, a, Viewer, op("get-host", "GET /v1/host", "The host, its settings, and who you are to it"),
 		func(ctx context.Context, c Caller, _ *none) (*body[HostInfo], error) { return out(b.Host(ctx, c)) })
@@ -130,14 +130,31 @@ func (s *Server) startMove(ctx context.Context, c Caller, in *startInput) (*star
 	return &startOutput{Location: movePath(rec.ID, ""), Body: rec}, err
 }
 
-func op(id, route, summary string, errors ...int) huma.Operation {
+func op(id, route, summary string) huma.Operation {
 	method, path, _ := strings.Cut(route, " ")
+	// The body's size and time are the middleware's (bound), not huma's.
 	return huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary,
-		Errors: errors, MaxBodyBytes: maxBody + 1, BodyReadTimeout: -1}
+		MaxBodyBytes: maxBody + 1, BodyReadTimeout: -1}
 }
 
 func accepted(o huma.Operation) huma.Operation {
 	o.DefaultStatus = http.StatusAccepted
+	return o
+}
+
+// unhealthy declares that 503 has the same body as 200.
+func unhealthy(a huma.API, o huma.Operation) huma.Operation {
+	schemas := a.OpenAPI().Components.Schemas
+	o.Responses = map[string]*huma.Response{
+		"503": {
+			Description: "Something that the agent needs is missing; reason says what.",
+			Content:     map[string]*huma.MediaType{"application/json": {Schema: schemas.Schema(reflect.TypeFor[Health](), true, "")}},
+		},
+		"default": {
+			Description: "Error",
+			Content:     map[string]*huma.MediaType{problemType: {Schema: schemas.Schema(reflect.TypeFor[Problem](), true, "")}},
+		},
+	}
 	return o
 }
 

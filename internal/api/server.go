@@ -43,6 +43,7 @@ type Options struct {
 	Grace time.Duration
 
 	keepAlive time.Duration // between comments on a silent event stream
+	bodyTime  time.Duration // for reading a request's body
 }
 
 // Server is the management API of one agent.
@@ -74,6 +75,7 @@ func NewServer(o Options) (*Server, error) {
 	}
 	def(&o.Grace, 5*time.Second)
 	def(&o.keepAlive, keepAlive)
+	def(&o.bodyTime, bodyTime)
 	s := &Server{o: o, metrics: newMetrics(o.Registry), ready: make(chan struct{})}
 	s.streams, s.stop = context.WithCancel(context.Background())
 	h, err := s.routes()

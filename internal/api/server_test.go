@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -124,8 +125,8 @@ func TestConnectionIsSignedInOnceAndOnlyItself(t *testing.T) {
 	}
 	for _, header := range []string{"", "Negotiate", "Negotiate !!!", "Basic YTpi", "Negotiate bm9uc2Vuc2U="} {
 		resp, body := ask(t, rawTLS(t, b.addr), "POST", "/v1/session", "", "Authorization", header)
-		if problemIn(t, resp, body); resp.StatusCode/100 != 4 || !resp.Close {
-			t.Errorf("%q: %s", header, resp.Status)
+		if p := problemIn(t, resp, body); resp.StatusCode != 401 || p.Code != fault.AuthRefused || !resp.Close {
+			t.Errorf("%q: %s %s", header, resp.Status, body)
 		}
 	}
 }
@@ -328,5 +329,42 @@ func TestOnlyTLS13AndHTTP11(t *testing.T) {
 	defer c.Close()
 	if p := c.ConnectionState().NegotiatedProtocol; p != "http/1.1" {
 		t.Errorf("%q", p)
+	}
+}
+
+func TestBodyHasATimeAndTheRequestAnother(t *testing.T) {
+	b := start(t, func(o *Options) { o.bodyTime = 100 * time.Millisecond })
+	c := b.signed("operator")
+	if _, err := io.WriteString(c, "POST /v1/moves HTTP/1.1\r\nHost: HV01\r\nContent-Length: 100\r\n\r\n{"); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil || resp.StatusCode != http.StatusRequestTimeout {
+		t.Fatal(resp, err)
+	}
+	resp.Body.Close()
+	// A request that takes longer than its body might have is not cut off.
+	b.backend.block, b.backend.ctxErr = make(chan struct{}), make(chan error, 1)
+	time.AfterFunc(4*b.server.o.bodyTime, func() { close(b.backend.block) })
+	resp, body := ask(t, b.signed("operator"), "POST", "/v1/moves", `{"vm":"A","destination":"B"}`)
+	if resp.StatusCode != http.StatusAccepted || resp.Header.Get("Location") != "/v1/moves/M1" {
+		t.Error(resp.Status, body)
+	}
+}
+
+func TestConnectionsWaitForASlot(t *testing.T) {
+	b := start(t, func(o *Options) { o.MaxConnections = 1 })
+	first := b.signed("viewer")
+	d := &net.Dialer{Timeout: 200 * time.Millisecond}
+	if c, err := tls.DialWithDialer(d, "tcp", b.addr, &tls.Config{InsecureSkipVerify: true}); err == nil {
+		c.Close()
+		t.Fatal("a second connection was served")
+	}
+	if _, err := newTestClient(t, ClientOptions{Address: "unix:" + b.socket}).Host(t.Context()); err != nil {
+		t.Error("the socket has its own slots:", err)
+	}
+	first.Close()
+	if resp, _ := ask(t, b.signed("viewer"), "GET", "/v1/host", ""); resp.StatusCode != 200 {
+		t.Error(resp.Status)
 	}
 }

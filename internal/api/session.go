@@ -110,7 +110,7 @@ func (s *Server) local(u *net.UnixConn) (Caller, error) {
 }
 
 type sessionInput struct {
-	Authorization string `header:"Authorization" required:"true" doc:"Negotiate BASE64: an SPNEGO token (RFC 4559) bound to the connection's tls-exporter (RFC 9266)"`
+	Authorization string `header:"Authorization" doc:"Negotiate BASE64: an SPNEGO token (RFC 4559) bound to the connection's tls-exporter (RFC 9266)"`
 }
 
 type sessionOutput struct {

@@ -42,8 +42,10 @@ func (c *Client) Watch(ctx context.Context, id string, after int64) iter.Seq2[mo
 			if w.over {
 				return
 			}
+			if w.connected {
+				lost = time.Now()
+			}
 			if w.heard {
-				w.heard, lost = false, time.Now()
 				pause.Reset()
 			}
 			if !passing(err) || time.Since(lost) > c.o.WatchPatience {
@@ -78,15 +80,18 @@ type watcher struct {
 	id    string
 	last  int64
 	yield func(move.Event, error) bool
-	heard bool // an event arrived on this connection
 	over  bool // nothing more is to be yielded
+
+	// Of the last connection: the agent agreed to stream; an event arrived.
+	connected, heard bool
 }
 
 // once reads one connection to its end.
 func (w *watcher) once(parent context.Context) error {
+	w.connected, w.heard = false, false
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
-	watchdog := time.AfterFunc(silence, func() { cancel(errSilent) })
+	watchdog := time.AfterFunc(w.c.o.silence, func() { cancel(errSilent) })
 	defer watchdog.Stop()
 	header := http.Header{"Accept": {"text/event-stream"}}
 	path := movePath(w.id, "/events?after="+strconv.FormatInt(w.last, 10))
@@ -98,7 +103,8 @@ func (w *watcher) once(parent context.Context) error {
 		return w.meaning(ctx, err)
 	}
 	defer resp.Body.Close()
-	for e, err := range sse.Read(&heartbeat{resp.Body, watchdog}, &sse.ReadConfig{MaxEventSize: maxEvent}) {
+	w.connected = true
+	for e, err := range sse.Read(&heartbeat{resp.Body, watchdog, w.c.o.silence}, &sse.ReadConfig{MaxEventSize: maxEvent}) {
 		if err != nil {
 			return w.meaning(ctx, w.c.broken(ctx, err))
 		}
@@ -112,7 +118,7 @@ func (w *watcher) once(parent context.Context) error {
 // meaning makes silence an unavailable peer rather than a cancelled request.
 func (w *watcher) meaning(ctx context.Context, err error) error {
 	if errors.Is(context.Cause(ctx), errSilent) {
-		return fault.New(fault.PeerSilent, w.c.o.Host, "peer", w.c.target, "seconds", strconv.Itoa(int(silence.Seconds())))
+		return fault.New(fault.PeerSilent, w.c.o.Host, "peer", w.c.target, "seconds", strconv.FormatFloat(w.c.o.silence.Seconds(), 'g', 3, 64))
 	}
 	return err
 }
@@ -139,14 +145,15 @@ func (w *watcher) pass(e sse.Event) error {
 
 // heartbeat puts the watchdog off whenever bytes arrive, comments included.
 type heartbeat struct {
-	r io.Reader
-	t *time.Timer
+	r     io.Reader
+	t     *time.Timer
+	after time.Duration
 }
 
 func (h *heartbeat) Read(p []byte) (int, error) {
 	n, err := h.r.Read(p)
 	if n > 0 {
-		h.t.Reset(silence)
+		h.t.Reset(h.after)
 	}
 	return n, err
 }

@@ -111,6 +111,28 @@ func TestWatchSurvivesARestartOfTheAgent(t *testing.T) {
 	}
 }
 
+func TestWatchLeavesASilentConnection(t *testing.T) {
+	b := start(t, func(o *Options) { o.keepAlive = time.Hour })
+	b.backend.emit(move.EventPhase)
+	var told []error
+	c := b.client("viewer", func(o *ClientOptions) {
+		o.silence = 100 * time.Millisecond
+		o.WatchPatience = 150 * time.Millisecond // counts only while there is no connection
+		o.Retrying = func(err error, _ time.Duration) {
+			if told = append(told, err); len(told) == 3 {
+				b.backend.emit(move.EventEnd)
+			}
+		}
+	})
+	seqs, err := collect(c, t.Context(), 0, nil)
+	if d := cmp.Diff([]int64{1, 2}, seqs); d != "" || err != nil {
+		t.Error(d, err)
+	}
+	for _, err := range told {
+		want(t, err, fault.PeerSilent)
+	}
+}
+
 func TestWatchStops(t *testing.T) {
 	b := start(t)
 	c := b.client("viewer", func(o *ClientOptions) { o.WatchPatience = time.Nanosecond })
