@@ -29,7 +29,8 @@
 //   - Silence counts only while this side waits at the socket. While this side's
 //     own consumer takes no data, the peer is not judged: its PINGs may be
 //     stuck behind data that nobody has read yet. Judgement starts anew with
-//     the next wait.
+//     the next wait. So a stream on which neither side's consumer takes data
+//     stands still until its owner ends it: Relay does when its context ends.
 //
 // TCP_USER_TIMEOUT is not used, because Linux lets it end connections whose peer
 // advertises a zero window for that long, which is the slow disk again.
@@ -38,7 +39,8 @@
 //
 // Each direction of a data stream ends with an EOF frame. A side that has sent
 // and received EOF sends DONE and then nothing more; Finish waits for the
-// peer's DONE, the proof that all bytes arrived. A TCP connection that ends
+// peer's DONE, the proof that all bytes reached the peer's agent (its consumer
+// may still hold the last block). A TCP connection that ends
 // earlier is an error, never an end of data. A side that fails says why in a
 // RESET frame, so that both hosts report the same error.
 //
