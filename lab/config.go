@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -26,7 +25,7 @@ const (
 const serviceLogDir = "/var/log/lab"
 
 // memberConfig says how a member's PID 1 is to set up its file system.
-func (l *Lab) memberConfig(ctx context.Context, o Options, s spec) (initConfig, error) {
+func (l *Lab) memberConfig(o Options, s spec) (initConfig, error) {
 	dir := l.Dir()
 	root := &rootConfig{
 		Lower:   "/",
@@ -42,14 +41,10 @@ func (l *Lab) memberConfig(ctx context.Context, o Options, s spec) (initConfig, 
 	switch s.role {
 	case roleHost:
 		if o.Rootfs == rootfsTrixie {
-			lower, err := trixieRoot(ctx, o.Progress)
-			if err != nil {
-				return initConfig{}, err
-			}
-			root.Lower = lower
+			root.Lower = TrixieRoot
 		}
 		root.hostDirectories(dir, s)
-		root.Files = append(root.Files, libvirtFiles(l.state.Name, s)...)
+		root.Files = append(root.Files, libvirtFiles(l.state.Name, o.Libvirt, s)...)
 	case roleDC:
 		root.Tmpfs = append(root.Tmpfs, "/etc/samba", "/var/lib/samba", "/var/cache/samba", "/var/log/samba")
 		files, err := dcFiles()

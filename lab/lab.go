@@ -73,6 +73,11 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 	if err := clean(ctx, o.Name); err != nil {
 		return nil, err
 	}
+	if o.Rootfs == rootfsTrixie {
+		if err := ensureTrixie(ctx, o.Progress); err != nil {
+			return nil, err
+		}
+	}
 	l, err := raise(ctx, o)
 	if err != nil {
 		err = fmt.Errorf("raise lab %s: %w", o.Name, err)
@@ -194,7 +199,7 @@ func (l *Lab) raiseMembers(ctx context.Context, o Options) error {
 	}
 	var mu sync.Mutex
 	err = inParallel(o.cast(), func(s spec) error {
-		config, err := l.memberConfig(ctx, o, s)
+		config, err := l.memberConfig(o, s)
 		if err != nil {
 			return err
 		}

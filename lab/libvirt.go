@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 )
 
-// Kinds of libvirt daemon.
+// Kinds of libvirt, as its clients see it: one libvirtd for everything, or a daemon for QEMU
+// alone (virtqemud) with a socket of its own name. Debian 12 and 13 build libvirtd only. Where
+// there is no virtqemud, a modular host runs libvirtd under virtqemud's socket names.
 const (
 	Monolithic = "monolithic"
 	Modular    = "modular"
@@ -30,16 +31,16 @@ func chooseLibvirt(wanted, rootfs string) (string, error) {
 	default:
 		return "", fmt.Errorf("libvirt %q: there are %q and %q", wanted, Monolithic, Modular)
 	}
-	if rootfs == rootfsTrixie {
+	if rootfs == rootfsTrixie || !exists(libvirtd) && exists(virtqemud) {
 		return Modular, nil
 	}
-	for program, kind := range map[string]string{"/usr/sbin/libvirtd": Monolithic, "/usr/sbin/virtqemud": Modular} {
-		if _, err := exec.LookPath(program); err == nil && (kind == Monolithic || !exists("/usr/sbin/libvirtd")) {
-			return kind, nil
-		}
-	}
-	return Monolithic, nil // Missing says what is not installed
+	return Monolithic, nil
 }
+
+const (
+	libvirtd  = "/usr/sbin/libvirtd"
+	virtqemud = "/usr/sbin/virtqemud"
+)
 
 func exists(path string) bool {
 	_, err := os.Stat(path)
@@ -47,12 +48,15 @@ func exists(path string) bool {
 }
 
 // libvirtFiles configure libvirt for a host without systemd, among other hosts on one machine.
-func libvirtFiles(lab string, s spec) []file {
+func libvirtFiles(lab, kind string, s spec) []file {
 	id := machineID(lab, s.name)
 	uuid := fmt.Sprintf("%s-%s-4%s-8%s-%s", id[0:8], id[8:12], id[13:16], id[17:20], id[20:32])
 	// Hosts are told apart by this: with equal ones libvirt refuses "to migrate guest to the same host".
 	daemon := fmt.Sprintf("host_uuid = \"%s\"\nauth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\n", uuid)
+	// Debian's virsh looks for libvirtd's socket only, unless told.
+	mode := map[string]string{Monolithic: "legacy", Modular: "direct"}[kind]
 	return []file{
+		{"/etc/libvirt/libvirt.conf", 0o644, fmt.Sprintf("remote_mode = %q\n", mode)},
 		{"/etc/libvirt/libvirtd.conf", 0o644, daemon},
 		{"/etc/libvirt/virtqemud.conf", 0o644, daemon},
 		{"/etc/libvirt/qemu.conf", 0o644, strings.Join([]string{
@@ -74,15 +78,29 @@ func (l *Lab) StartLibvirt(ctx context.Context, host string) error {
 	if err != nil {
 		return err
 	}
-	program, socket := "/usr/sbin/libvirtd", "/run/libvirt/libvirt-sock"
+	program, ready := libvirtd, func(ctx context.Context) error { return dialUnix(ctx, m.Path("/run/libvirt/libvirt-sock")) }
 	if l.state.Libvirt == Modular {
-		program, socket = "/usr/sbin/virtqemud", "/run/libvirt/virtqemud-sock"
+		ready = func(ctx context.Context) error { return modularReady(ctx, m) }
+		if exists(m.Path(virtqemud)) {
+			program = virtqemud
+		}
 	}
-	return m.Start(ctx, Service{
-		Name:  LibvirtService,
-		Argv:  []string{program},
-		Ready: func(ctx context.Context) error { return dialUnix(ctx, m.Path(socket)) },
-	})
+	return m.Start(ctx, Service{Name: LibvirtService, Argv: []string{program}, Ready: ready})
+}
+
+// modularReady tells whether virtqemud's socket answers. When it is libvirtd that runs, its
+// sockets get virtqemud's names: a socket goes on listening under a new name.
+func modularReady(ctx context.Context, m *Member) error {
+	err := dialUnix(ctx, m.Path("/run/libvirt/virtqemud-sock"))
+	if err == nil || dialUnix(ctx, m.Path("/run/libvirt/libvirt-sock")) != nil {
+		return err
+	}
+	for _, suffix := range []string{"-sock-ro", "-admin-sock", "-sock"} {
+		if err := os.Rename(m.Path("/run/libvirt/libvirt"+suffix), m.Path("/run/libvirt/virtqemud"+suffix)); err != nil {
+			return err
+		}
+	}
+	return dialUnix(ctx, m.Path("/run/libvirt/virtqemud-sock"))
 }
 
 // StopLibvirt ends a host's libvirt with the given signal and waits for it. Virtual machines go

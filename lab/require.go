@@ -28,11 +28,9 @@ func Missing(o Options) error {
 		programs["qemu-system-x86_64"] = "qemu-system-x86"
 		programs["qemu-img"] = "qemu-utils"
 		programs["virsh"] = "libvirt-clients"
-		daemon := "/usr/sbin/libvirtd"
-		if kind, err := chooseLibvirt(o.Libvirt, rootfsMachine); err == nil && kind == Modular {
-			daemon = "/usr/sbin/virtqemud"
+		if !exists(virtqemud) {
+			programs[libvirtd] = "libvirt-daemon-system"
 		}
-		programs[daemon] = "libvirt-daemon-system"
 	}
 	var missing []string
 	for program, pkg := range programs {

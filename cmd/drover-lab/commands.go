@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"drover/lab"
+	"drover/lab/demo"
 )
 
 func newRoot() *cobra.Command {
@@ -24,7 +25,7 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.PersistentFlags().StringVar(&name, "name", lab.DefaultName, "the lab's name; labs of different names do not disturb each other")
-	root.AddCommand(newUp(&name), newDown(&name), newStatus(&name), newShell(&name), newGuest())
+	root.AddCommand(newUp(&name), newDown(&name), newStatus(&name), newShell(&name), newGuest(), newDemo(&name))
 	return root
 }
 
@@ -202,5 +203,25 @@ func newGuest() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&assets, "assets", "build", "`directory` with bin/drover-guest; guest/ is made in it")
+	return c
+}
+
+func newDemo(name *string) *cobra.Command {
+	var o demo.Options
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "Raise the lab, move a running VM there and back, and prove that nothing was lost",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := lab.Missing(o.Lab); err != nil {
+				return err
+			}
+			o.Lab.Name, o.Stdout, o.Stderr = *name, c.OutOrStdout(), c.ErrOrStderr()
+			return demo.Run(c.Context(), o)
+		},
+	}
+	c.Flags().StringVar(&o.Lab.Rootfs, "rootfs", "machine", "what hosts run on: the packages of this `machine`, or trixie (Debian 13)")
+	c.Flags().StringVar(&o.Lab.Assets, "assets", "", "directory with bin/ and guest/; default: build of the source tree")
+	c.Flags().StringVar(&o.Report, "report", "build/demo.json", "`file` for the figures")
 	return c
 }
