@@ -35,10 +35,15 @@ type Snapshot struct {
 	BlackoutEnd time.Time
 	// Silence is the time since the last answer.
 	Silence time.Duration
-	// Doubles counts requests that got more than one answer: two copies of the
-	// guest run. FirstDouble describes the first.
+	// Doubles counts answers whose number (Status.Serial) the same boot had
+	// used before in another answer: two copies of the guest run.
+	// FirstDouble describes the first.
 	Doubles     uint64
 	FirstDouble string
+	// Repeats counts requests that one machine answered more than once. They
+	// are harmless: the destination of a migration finds the broadcasts in its
+	// network queue that arrived while it waited.
+	Repeats uint64
 	// Restarts counts changes of the boot nonce.
 	Restarts uint64
 	// Regressions counts answers whose counters were behind those of an
@@ -62,20 +67,22 @@ type Observer struct {
 	mu        sync.Mutex
 	snap      Snapshot
 	lastAt    time.Time
-	answers   map[uint64]answer // to the last requests
+	answers   map[uint64]answer // the last ones, by Status.Serial
+	answered  map[uint64]bool   // the last requests, by Request.Seq
 	resetFrom uint64            // a reset is repeated until an answer from here on
 	token     uint64            // a verify-now is repeated until it is done
 	changed   chan struct{}     // closed and replaced with each answer
 }
 
-// keepAnswers is for how many requests a second answer is still recognised.
-const keepAnswers = 4096
+// keepAnswers is for how many answers a second one is still recognised. Beyond
+// that, a second copy is seen as a regression.
+const keepAnswers = 1 << 14
 
 // NewObserver takes an open UDP socket, which stays the caller's.
 func NewObserver(conn net.PacketConn, cfg ObserverConfig) *Observer {
 	return &Observer{
 		conn: conn, cfg: cfg, id: rand.Uint64(), //nolint:gosec // an identity, not a secret
-		answers: make(map[uint64]answer), changed: make(chan struct{}),
+		answers: make(map[uint64]answer), answered: make(map[uint64]bool), changed: make(chan struct{}),
 	}
 }
 
@@ -169,31 +176,41 @@ func (o *Observer) note(s Status, from string, now time.Time) {
 	o.changed = make(chan struct{})
 }
 
-// answer is the first one to a request.
+// answer is what tells two answers with one number apart: a datagram that the
+// network delivered twice is the same in all of it.
 type answer struct {
-	from          string
-	nonce, serial uint64
-	doubled       bool
+	nonce, seq uint64
+	uptime     int64
+	from       string
 }
 
+// noteDouble looks for two histories of one machine. That a request is answered
+// twice proves nothing (see Snapshot.Repeats), but a machine numbers its answers
+// in its memory, so one that runs once never uses a number twice.
 func (o *Observer) noteDouble(s Status, from string) {
-	first, again := o.answers[s.Seq]
-	if !again {
-		delete(o.answers, s.Seq-keepAnswers)
-		o.answers[s.Seq] = answer{from: from, nonce: s.Nonce, serial: s.Serial}
-		o.snap.Answered++
+	this := answer{s.Nonce, s.Seq, s.UptimeNs, from}
+	first, again := o.answers[s.Serial]
+	switch {
+	case !again || first.nonce != s.Nonce:
+		delete(o.answers, s.Serial-keepAnswers)
+		o.answers[s.Serial] = this
+	case first == this:
+		return
+	default:
+		o.snap.Doubles++
+		if o.snap.FirstDouble == "" {
+			o.snap.FirstDouble = fmt.Sprintf("boot %016x gave its answer %d twice: to request %d from %s after %s of uptime, and to request %d from %s after %s",
+				s.Nonce, s.Serial, first.seq, first.from, time.Duration(first.uptime), s.Seq, from, time.Duration(s.UptimeNs))
+		}
 		return
 	}
-	if first.doubled {
+	if o.answered[s.Seq] {
+		o.snap.Repeats++
 		return
 	}
-	first.doubled = true
-	o.answers[s.Seq] = first
-	o.snap.Doubles++
-	if o.snap.FirstDouble == "" {
-		o.snap.FirstDouble = fmt.Sprintf("request %d was answered by %s (boot %016x, answer %d) and by %s (boot %016x, answer %d)",
-			s.Seq, first.from, first.nonce, first.serial, from, s.Nonce, s.Serial)
-	}
+	delete(o.answered, s.Seq-keepAnswers)
+	o.answered[s.Seq] = true
+	o.snap.Answered++
 }
 
 func (o *Observer) noteGap(now time.Time) {
@@ -235,6 +252,22 @@ func behind(s, earlier Status) string {
 		}
 	}
 	return ""
+}
+
+// Sound is an error when what was seen cannot be one machine that ran on
+// without restart and without losing any of its past.
+func (s Snapshot) Sound() error {
+	switch {
+	case s.Doubles > 0:
+		return fmt.Errorf("two copies of the guest answered, %d times: %s", s.Doubles, s.FirstDouble)
+	case s.Regressions > 0:
+		return fmt.Errorf("the guest's state went back, %d times: %s", s.Regressions, s.FirstRegression)
+	case s.Restarts > 0:
+		return fmt.Errorf("the guest was restarted %d times", s.Restarts)
+	case s.Last.Errors() > 0:
+		return fmt.Errorf("the guest found %d wrong pages or records, first: %s", s.Last.Errors(), s.Last.FirstError())
+	}
+	return nil
 }
 
 // Snapshot is a copy of what was seen so far.

@@ -137,7 +137,7 @@ func TestTwoCopiesAreSeen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if snap := o.Snapshot(); !strings.Contains(snap.FirstDouble, "was answered by 127.0.0.1") {
+	if snap := o.Snapshot(); !strings.Contains(snap.FirstDouble, "twice: to request") {
 		t.Errorf("snapshot %+v", snap)
 	}
 }
@@ -189,6 +189,38 @@ func TestStateThatGoesBackIsSeen(t *testing.T) {
 			snap := o.Snapshot()
 			if (snap.Regressions > 0) != (tc.want != "") || !strings.HasSuffix(snap.FirstRegression, tc.want) || snap.Restarts != tc.restarts {
 				t.Errorf("snapshot %+v", snap)
+			}
+		})
+	}
+}
+
+func TestOneMachineIsNotTakenForTwo(t *testing.T) {
+	a := Status{Seq: 5, Nonce: 1, Serial: 50, UptimeNs: 1000}
+	for _, tc := range []struct {
+		name    string
+		change  func(*Status)
+		doubles uint64
+		repeats uint64
+	}{
+		{"datagram delivered twice", func(*Status) {}, 0, 0},
+		{"request delivered twice", func(s *Status) { s.Serial, s.UptimeNs = 51, 1001 }, 0, 1},
+		{"next request", func(s *Status) { s.Seq, s.Serial, s.UptimeNs = 6, 51, 1001 }, 0, 0},
+		{"restarted machine", func(s *Status) { s.Nonce, s.UptimeNs = 2, 7 }, 0, 1},
+		{"copy, same request", func(s *Status) { s.UptimeNs = 1001 }, 1, 0},
+		{"copy, another request", func(s *Status) { s.Seq, s.UptimeNs = 6, 1001 }, 1, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			o := NewObserver(nil, ObserverConfig{})
+			heard(o, 0, a)
+			b := a
+			tc.change(&b)
+			heard(o, time.Millisecond, b)
+			snap := o.Snapshot()
+			if snap.Doubles != tc.doubles || snap.Repeats != tc.repeats || (tc.doubles > 0) != (snap.FirstDouble != "") {
+				t.Errorf("snapshot %+v", snap)
+			}
+			if tc.doubles > 0 && snap.Sound() == nil {
+				t.Error("two copies are sound")
 			}
 		})
 	}

@@ -55,14 +55,14 @@ type Request struct {
 // Status is the guest's answer.
 type Status struct {
 	Version int `json:"v"`
-	// Name is drover.name. Nonce is chosen at random in each boot: the same
-	// nonce in two answers to one request means that two copies of one machine
-	// run; a new nonce that the machine was restarted.
+	// Name is drover.name. Nonce is chosen at random in each boot, so a new one
+	// means that the machine was restarted.
 	Name  string `json:"name"`
 	Nonce uint64 `json:"nonce"`
 	// UptimeNs is monotonic time since the guest's start.
 	UptimeNs int64 `json:"uptime_ns"`
-	// Serial counts the answers given in this boot.
+	// Serial numbers the answers of this boot. The same number in two different
+	// answers means that two copies of the machine run.
 	Serial uint64 `json:"serial"`
 	// Seq and SentNs are the request's.
 	Seq    uint64 `json:"seq"`

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -114,9 +115,11 @@ func startVM(t *testing.T, boot BootFiles, p Params, disk string, more ...string
 		"-no-reboot", "-serial", "file:" + v.console, "-qmp", "unix:" + v.qmp + ",server=on,wait=off",
 		"-kernel", boot.Kernel, "-initrd", boot.Initrd, "-append", p.Cmdline(),
 		"-drive", "file=" + disk + ",format=raw,if=none,id=d0,cache=none,aio=threads", "-device", "virtio-blk-pci,drive=d0",
-		"-netdev", fmt.Sprintf("user,id=n0,restrict=off,hostfwd=udp:%s-:%d", v.addr, Port),
 		"-device", "virtio-net-pci,netdev=n0,romfile=",
 	}, more...)
+	if !slices.Contains(more, "-netdev") {
+		args = append(args, "-netdev", fmt.Sprintf("user,id=n0,hostfwd=udp:%s-:%d", v.addr, Port))
+	}
 	var stderr bytes.Buffer
 	ctx, cancel := context.WithCancel(context.Background())
 	v.cmd = exec.CommandContext(ctx, "qemu-system-x86_64", args...)
