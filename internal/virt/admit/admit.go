@@ -1,0 +1,247 @@
+package admit
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"drover/internal/fault"
+)
+
+// Policy is what this host grants one offered definition.
+type Policy struct {
+	// Host is this host's name, for faults.
+	Host string
+	// Name and UUID are what the offer calls the VM; the definition must agree.
+	// "" is for a first look only.
+	Name, UUID string
+	// StorageRoots are the directories that disks may lie under.
+	StorageRoots []string
+	// BootRoots are the directories of kernels and initial RAM disks for direct
+	// kernel boot. Storage roots do not count: as an initrd, another VM's disk
+	// could be read by the guest.
+	BootRoots []string
+	// Loaders are the firmware files that libvirt's domain capabilities name.
+	Loaders []string
+	// NVRAMDir is where UEFI variables lie; "" refuses such guests.
+	NVRAMDir string
+	// SerialLogDir is where a serial port's log file is put; "" refuses ports
+	// that write to a file.
+	SerialLogDir string
+	// Emulator is written into the definition; "" leaves the choice to libvirt,
+	// which takes its own default for type and architecture.
+	Emulator string
+	// Disks are this host's files by target name. A disk with a medium that is
+	// not in it is refused, and so is another format: content that a guest
+	// wrote to a raw disk must never be read as qcow2, where it could name any
+	// file as its backing file. nil is for a first look only: then every file
+	// under StorageRoots passes.
+	Disks map[string]DiskFile
+}
+
+// DiskFile is a disk's file on this host.
+type DiskFile struct{ Path, Format string }
+
+// Admitted is a definition that passed, as this host would run it.
+type Admitted struct {
+	// XML is written anew from what was checked.
+	XML         string
+	Name, UUID  string
+	MemoryBytes uint64
+	VCPUs       int
+	// Type, Arch and Machine as in the definition; CPUXML is its <cpu> element,
+	// "" without one.
+	Type, Arch, Machine, CPUMode, CPUXML string
+	Disks                                []Disk
+	// Bridges and Networks (libvirt's) must exist on this host.
+	Bridges, Networks []string
+	// NVRAM is this host's path of the UEFI variables, OfferedNVRAM the source's.
+	NVRAM, OfferedNVRAM string
+	// Dropped are the paths of elements that were left out.
+	Dropped []string
+}
+
+// Disk is a drive of an admitted definition.
+type Disk struct {
+	Target, Device, Format, Cache string
+	// Offered is the source's path, Path this host's; both "" without a medium.
+	Offered, Path       string
+	ReadOnly, Shareable bool
+}
+
+// Domain admits an offered definition. Faults: device-refused,
+// storage-path-outside, definition-invalid.
+func Domain(offered []byte, p Policy) (*Admitted, error) {
+	root, err := parse(offered)
+	if err != nil {
+		return nil, p.fault(err)
+	}
+	a, err := p.domain(root)
+	if err != nil {
+		return nil, p.fault(err)
+	}
+	a.XML = root.write()
+	return a, nil
+}
+
+// Cookie admits a cookie of libvirt's migration protocol, from either side.
+// The definition in it, which Finish would make persistent, goes through the
+// same policy. An empty cookie is admitted as it is.
+func Cookie(offered []byte, p Policy) ([]byte, error) {
+	if len(offered) == 0 {
+		return nil, nil
+	}
+	// libvirt's cookies are strings with their terminating zero.
+	root, err := parse(bytes.TrimSuffix(offered, []byte{0}))
+	if err != nil {
+		return nil, p.fault(err)
+	}
+	doms := root.all("domain")
+	if len(doms) > 1 {
+		return nil, p.fault(&refused{"a second <qemu-migration/domain>"})
+	}
+	for _, d := range doms {
+		if _, err := p.domain(d); err != nil {
+			return nil, p.fault(err)
+		}
+	}
+	at := slices.IndexFunc(root.kids, func(k *node) bool { return k.name == "domain" })
+	root.removeAll("domain")
+	var dropped []string
+	if err := check(cookieRules, root, root.name, &dropped); err != nil {
+		return nil, p.fault(err)
+	}
+	if err := p.identity(root); err != nil {
+		return nil, p.fault(err)
+	}
+	if len(doms) == 1 {
+		root.kids = slices.Insert(root.kids, min(at, len(root.kids)), doms[0])
+	}
+	return append([]byte(root.write()), 0), nil
+}
+
+// fault gives an error of this package its code.
+func (p Policy) fault(err error) error {
+	vm := p.Name
+	if vm == "" {
+		vm = "(unnamed)"
+	}
+	var (
+		r *refused
+		i *invalid
+		f *fault.Error
+	)
+	switch {
+	case errors.As(err, &f):
+		return err
+	case errors.As(err, &r):
+		return fault.New(fault.DeviceRefused, p.Host, "vm", vm, "what", r.what)
+	case errors.As(err, &i):
+		return fault.New(fault.DefinitionInvalid, p.Host, "vm", vm, "problem", i.problem)
+	}
+	return err
+}
+
+// domain checks the tree and changes it into this host's.
+func (p Policy) domain(root *node) (*Admitted, error) {
+	if root.name != "domain" {
+		return nil, &invalid{fmt.Sprintf("the document is a <%s>", shorten(root.name))}
+	}
+	a := &Admitted{}
+	if err := check(domainRules, root, "domain", &a.Dropped); err != nil {
+		return nil, err
+	}
+	if err := once(root, "name", "uuid", "memory", "currentMemory", "vcpu", "os", "cpu", "devices", "maxMemory"); err != nil {
+		return nil, err
+	}
+	if err := p.identity(root); err != nil {
+		return nil, err
+	}
+	a.Name, a.UUID = root.kid("name").text, strings.ToLower(root.kid("uuid").text)
+	a.Type = root.attr("type")
+	if err := a.size(root); err != nil {
+		return nil, err
+	}
+	if cpu := root.kid("cpu"); cpu != nil {
+		a.CPUMode, a.CPUXML = cpu.attr("mode"), cpu.write()
+	}
+	if err := p.rewriteOS(root, a); err != nil {
+		return nil, err
+	}
+	return a, p.rewriteDevices(root, a)
+}
+
+// once refuses elements that stand twice: libvirt takes the first of them and
+// some reader the last.
+func once(n *node, names ...string) error {
+	for _, name := range names {
+		if len(n.all(name)) > 1 {
+			return &refused{fmt.Sprintf("a second <%s/%s>", n.name, name)}
+		}
+	}
+	return nil
+}
+
+// identity compares name and UUID with the offer's.
+func (p Policy) identity(root *node) error {
+	if err := once(root, "name", "uuid"); err != nil {
+		return err
+	}
+	name, uuid := root.kid("name"), root.kid("uuid")
+	if name == nil || uuid == nil {
+		return &invalid{"no name or no uuid"}
+	}
+	if p.Name != "" && name.text != p.Name {
+		return &invalid{fmt.Sprintf("its name is %q, the offer's is %q", name.text, p.Name)}
+	}
+	if p.UUID != "" && !strings.EqualFold(uuid.text, p.UUID) {
+		return &invalid{fmt.Sprintf("its UUID is %s, the offer's is %s", uuid.text, p.UUID)}
+	}
+	return nil
+}
+
+// size reads memory and CPUs, for the destination's reservation.
+func (a *Admitted) size(root *node) error {
+	m := root.kid("memory")
+	if m == nil {
+		return &invalid{"no memory"}
+	}
+	var err error
+	if a.MemoryBytes, err = scaled(m.text, m.attr("unit")); err != nil {
+		return err
+	}
+	if cur := root.kid("currentMemory"); cur != nil {
+		if n, err := scaled(cur.text, cur.attr("unit")); err != nil || n > a.MemoryBytes {
+			return &invalid{"currentMemory is not a part of memory"}
+		}
+	}
+	a.VCPUs = 1
+	if v := root.kid("vcpu"); v != nil {
+		if a.VCPUs, err = strconv.Atoi(v.text); err != nil || a.VCPUs < 1 || a.VCPUs > 4096 {
+			return &invalid{fmt.Sprintf("%q CPUs", v.text)}
+		}
+	}
+	return nil
+}
+
+// scaled reads an amount of memory as libvirt does: KiB without a unit.
+func scaled(text, unit string) (uint64, error) {
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, &invalid{fmt.Sprintf("%q is no amount of memory", text)}
+	}
+	scale, ok := map[string]uint64{
+		"": 1 << 10, "b": 1, "bytes": 1, "k": 1 << 10, "KiB": 1 << 10, "KB": 1e3, "M": 1 << 20, "MiB": 1 << 20,
+		"MB": 1e6, "G": 1 << 30, "GiB": 1 << 30, "GB": 1e9, "T": 1 << 40, "TiB": 1 << 40, "TB": 1e12,
+	}[unit]
+	if !ok {
+		return 0, &invalid{fmt.Sprintf("unknown unit %q", unit)}
+	}
+	if n == 0 || n > 1<<50/scale {
+		return 0, &invalid{fmt.Sprintf("%s %s of memory", text, unit)}
+	}
+	return n * scale, nil
+}
