@@ -19,7 +19,8 @@ import (
 const AgentService = "droverd"
 
 const (
-	agentProgram = AssetsDir + "/bin/droverd"
+	// DefaultAgent is the program, in bin of the assets, that hosts run as their agent.
+	DefaultAgent = "droverd"
 	// GuestDir is where a host finds the test guest's kernel and initramfs.
 	GuestDir = AssetsDir + "/guest"
 )
@@ -34,8 +35,8 @@ func (l *Lab) raiseAgents(ctx context.Context, o Options) error {
 	if o.NoAgents {
 		return nil
 	}
-	if o.Assets == "" || !exists(filepath.Join(o.Assets, "bin", "droverd")) {
-		o.Progress("no agents: there is no bin/droverd in %q", o.Assets)
+	if o.Assets == "" || !exists(filepath.Join(o.Assets, "bin", o.Agent)) {
+		o.Progress("no agents: there is no bin/%s in %q", o.Agent, o.Assets)
 		return nil
 	}
 	o.Progress("agents")
@@ -90,7 +91,7 @@ func (l *Lab) StartAgent(ctx context.Context, host string, env ...string) error 
 	}
 	return m.Start(ctx, Service{
 		Name: AgentService,
-		Argv: []string{agentProgram, "--config", config.DefaultPath},
+		Argv: []string{AssetsDir + "/bin/" + l.state.Agent, "--config", config.DefaultPath},
 		Env:  env,
 		Ready: func(ctx context.Context) error {
 			if err := dialUnix(ctx, m.Path("/run/drover/droverd.sock")); err != nil {

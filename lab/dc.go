@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -195,12 +196,33 @@ func (l *Lab) startDC(ctx context.Context) error {
 	if err := l.handOut(dc); err != nil {
 		return err
 	}
+	return l.StartDirectory(ctx, 0)
+}
+
+// faketime makes a program believe in another time.
+const faketime = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
+
+// StartDirectory starts the domain controller again after StopDirectory, with a clock that is
+// ahead of everybody else's by so much; 0 for a right one.
+func (l *Lab) StartDirectory(ctx context.Context, ahead time.Duration) error {
+	dc := l.Member(DC1)
+	var env []string
+	if ahead != 0 {
+		env = []string{"LD_PRELOAD=" + faketime, fmt.Sprintf("FAKETIME=%+ds", int(ahead.Seconds()))}
+	}
 	return dc.Start(ctx, Service{
 		Name:        SambaService,
 		Argv:        []string{"/usr/sbin/samba", "-F", "-M", "single", "--debug-stdout", "-d1"},
+		Env:         env,
 		Ready:       func(ctx context.Context) error { return dialAll(ctx, dc, "53", "88", "389", "636") },
 		ReadyWithin: 30 * time.Second,
 	})
+}
+
+// StopDirectory ends the domain controller and returns when it is gone.
+func (l *Lab) StopDirectory(ctx context.Context) error {
+	_, err := l.Member(DC1).Stop(ctx, SambaService, syscall.SIGKILL)
+	return err
 }
 
 // dialAll succeeds when every TCP port of a member accepts connections.

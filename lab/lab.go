@@ -30,6 +30,9 @@ type Options struct {
 	Assets string
 	// Hosts lists the hosts to raise; nil means all three. The directory knows all three anyway.
 	Hosts []string
+	// Agent is the program in bin of the assets that StartAgent runs; "" means DefaultAgent. Tests
+	// that make an agent fail on purpose use one that is built for it.
+	Agent string
 	// NoAgents leaves droverd to StartAgent. Otherwise it is started where it is built.
 	NoAgents bool
 	// Tied makes the lab end with this process, however that ends.
@@ -99,6 +102,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Hosts == nil {
 		o.Hosts = HostNames()
 	}
+	if o.Agent == "" {
+		o.Agent = DefaultAgent
+	}
 	if o.Progress == nil {
 		o.Progress = func(string, ...any) {}
 	}
@@ -124,7 +130,7 @@ func raise(ctx context.Context, o Options) (*Lab, error) {
 	l := &Lab{
 		state: &state{
 			Name: o.Name, BootID: boot, Created: time.Now().UTC(), Rootfs: o.Rootfs, Libvirt: o.Libvirt,
-			Assets: o.Assets, Members: map[string]process{}, GroupSIDs: map[string]string{},
+			Assets: o.Assets, Agent: o.Agent, Members: map[string]process{}, GroupSIDs: map[string]string{},
 		},
 		children: map[string]*child{},
 	}

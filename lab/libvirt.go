@@ -56,7 +56,7 @@ func libvirtFiles(lab, kind string, s spec) []file {
 	// Debian's virsh looks for libvirtd's socket only, unless told.
 	mode := map[string]string{Monolithic: "legacy", Modular: "direct"}[kind]
 	return []file{
-		{"/etc/libvirt/libvirt.conf", 0o644, fmt.Sprintf("remote_mode = %q\n", mode)},
+		{"/etc/libvirt/libvirt.conf", 0o644, fmt.Sprintf("uri_default = \"qemu:///system\"\nremote_mode = %q\n", mode)},
 		{"/etc/libvirt/libvirtd.conf", 0o644, daemon},
 		{"/etc/libvirt/virtqemud.conf", 0o644, daemon},
 		{"/etc/libvirt/qemu.conf", 0o644, strings.Join([]string{

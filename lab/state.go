@@ -33,6 +33,7 @@ type state struct {
 	Rootfs   string             `json:"rootfs"`
 	Libvirt  string             `json:"libvirt"`
 	Assets   string             `json:"assets"`
+	Agent    string             `json:"agent"`
 	Members  map[string]process `json:"members"`
 	// GroupSIDs are the security identifiers of the role groups by name.
 	GroupSIDs map[string]string `json:"group_sids"`

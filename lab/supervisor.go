@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 )
@@ -212,5 +214,6 @@ func (s *supervisor) status() []ServiceStatus {
 	for _, service := range s.services {
 		all = append(all, service.status)
 	}
+	slices.SortFunc(all, func(a, b ServiceStatus) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }

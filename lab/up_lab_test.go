@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -33,6 +34,7 @@ func TestLab(t *testing.T) {
 	t.Run("members have the networks they should and no other", func(t *testing.T) { testNetworks(t, l) })
 	t.Run("libvirt of each host is its own", func(t *testing.T) { testLibvirt(t, l) })
 	t.Run("directory changes take effect", func(t *testing.T) { testDirectory(t, l) })
+	t.Run("the directory can be gone, and live in another time", func(t *testing.T) { testDirectoryClock(t, l) })
 	t.Run("a rate limits what it should", func(t *testing.T) { testRate(t, l) })
 	t.Run("a pulled cable is pulled until plugged in", func(t *testing.T) { testLink(t, l) })
 	t.Run("services", func(t *testing.T) { testServices(t, l) })
@@ -188,6 +190,57 @@ func testDirectory(t *testing.T, l *lab.Lab) {
 	}
 	if got, err = d.Delegation(t.Context(), lab.HV01); err != nil || len(got) != len(lab.DelegationTo(lab.HV02, lab.HV03)) {
 		t.Errorf("after Reset: %q, %v", got, err)
+	}
+}
+
+func testDirectoryClock(t *testing.T, l *lab.Lab) {
+	mgmt := l.Member(lab.MGMT)
+	if err := l.StopDirectory(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := kinit(t, mgmt, lab.UserOperator); err == nil {
+		t.Error("sign-in without a domain controller")
+	}
+	if err := l.StartDirectory(t.Context(), 10*time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	// MIT's kinit adjusts itself to the other clock unless told not to.
+	strict := `sed 's/\[libdefaults\]/&\nkdc_timesync = 0/' /etc/krb5.conf >/tmp/strict.conf && KRB5_CONFIG=/tmp/strict.conf kinit operator`
+	cmd := mgmt.Command(t.Context(), "sh", "-c", strict)
+	cmd.Stdin = strings.NewReader(lab.UserPassword + "\n")
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "Clock skew too great") {
+		t.Errorf("sign-in with a clock 10 minutes off: %v: %s", err, out)
+	}
+	if err := l.StopDirectory(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.StartDirectory(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := kinit(t, mgmt, lab.UserOperator); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestHostsOnDebian13(t *testing.T) {
+	l := lab.Start(t, lab.Options{Rootfs: "trixie", NoAgents: true, Hosts: []string{lab.HV01, lab.HV02}})
+	for _, host := range l.Hosts() {
+		if out := run(t, host, "virsh", "version"); !strings.Contains(out, "QEMU 10.") {
+			t.Errorf("%s: %s", host.Name, out)
+		}
+		run(t, host, "kinit", "-k", host.Name+"$")
+		for name, want := range map[string]bool{"virtqemud-sock": true, "libvirt-sock": false} {
+			if _, err := os.Stat(host.Path("/run/libvirt/" + name)); (err == nil) != want {
+				t.Errorf("%s: socket %s: %v", host.Name, name, err)
+			}
+		}
+		if err := l.StopLibvirt(t.Context(), host.Name, syscall.SIGKILL); err != nil {
+			t.Error(err)
+		}
+		if err := l.StartLibvirt(t.Context(), host.Name); err != nil {
+			t.Error(err)
+		}
+		run(t, host, "virsh", "list")
 	}
 }
 
