@@ -145,6 +145,20 @@ func TestLinksInDocumentsResolve(t *testing.T) {
 	}
 }
 
+var namedDocument = regexp.MustCompile(`\b(docs|dist|lab)/[A-Za-z0-9._/-]+\.(md|json|yaml|service|txt)\b`)
+
+// Comments and texts send readers to documents.
+func TestNamedDocumentsExist(t *testing.T) {
+	r := load(t)
+	for name, text := range r.texts {
+		for _, doc := range namedDocument.FindAllString(text, -1) {
+			if _, err := os.Stat(filepath.Join(r.root, filepath.FromSlash(doc))); err != nil {
+				t.Errorf("%s names %s, which does not exist", name, doc)
+			}
+		}
+	}
+}
+
 // What is built tomorrow must be what was tested today.
 func TestDependenciesArePinned(t *testing.T) {
 	r := load(t)
