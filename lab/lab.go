@@ -69,7 +69,8 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 		if o.Tied || old.Rootfs != o.Rootfs || old.Libvirt != o.Libvirt {
 			return nil, fmt.Errorf("lab %s runs already with other options (rootfs %s, libvirt %s): take it down first", o.Name, old.Rootfs, old.Libvirt)
 		}
-		return &Lab{state: old}, nil
+		l := &Lab{state: old}
+		return l, l.setRates(ctx, o.Rates)
 	default:
 		o.Progress("cleaning what an earlier lab %s has left behind", o.Name)
 	}
@@ -222,12 +223,19 @@ func (l *Lab) raiseMembers(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	for n, rate := range o.Rates {
+	if err := l.setRates(ctx, o.Rates); err != nil {
+		return err
+	}
+	return l.state.write()
+}
+
+func (l *Lab) setRates(ctx context.Context, rates map[Network]uint64) error {
+	for n, rate := range rates {
 		if err := l.SetRate(ctx, n, rate); err != nil {
 			return err
 		}
 	}
-	return l.state.write()
+	return nil
 }
 
 // raiseServices starts the domain controller and, beside it, libvirt on every host; then the
@@ -303,7 +311,15 @@ func (l *Lab) Hosts() []*Member {
 }
 
 // Down takes this lab down. Safe to call twice.
-func (l *Lab) Down(ctx context.Context) error { return Down(ctx, l.state.Name) }
+func (l *Lab) Down(ctx context.Context) error {
+	if err := Down(ctx, l.state.Name); err != nil {
+		return err
+	}
+	for _, c := range l.children {
+		<-c.ended
+	}
+	return nil
+}
 
 // inParallel runs f for every item and joins the errors.
 func inParallel[T any](items []T, f func(T) error) error {

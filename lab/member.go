@@ -34,7 +34,8 @@ func (m *Member) Address(n Network) string { return m.spec.address(n) }
 // PID is the number of the member's PID 1 in the machine's PID namespace.
 func (m *Member) PID() int { return m.process.PID }
 
-// Path makes a path inside the member usable from outside, for files and unix sockets alike.
+// Path makes a path inside the member usable from outside, for files and unix sockets alike. It
+// must not lead over an absolute symbolic link (/var/run): that would lead out of the member.
 func (m *Member) Path(inside string) string {
 	return filepath.Join("/proc", strconv.Itoa(m.process.PID), "root", inside)
 }

@@ -57,6 +57,7 @@ func spawn(ctx context.Context, lab, name string, flags uintptr, config initConf
 	c := &child{ended: make(chan struct{})}
 	go func() {
 		_ = cmd.Wait()
+		_ = ownerW.Close()
 		close(c.ended)
 	}()
 	if c.process, err = identify(cmd.Process.Pid); err != nil {
