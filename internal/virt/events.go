@@ -52,13 +52,13 @@ func (h *Host) Watch(ctx context.Context) (*Watch, error) {
 	if err != nil {
 		return nil, err
 	}
-	lctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	wctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	w := &Watch{c: c, cancel: cancel, out: make(chan Event, 16), done: make(chan struct{})}
 	var events <-chan lv.DomainEventLifecycleMsg
 	cctx, end := context.WithTimeout(ctx, h.timeout)
 	defer end()
 	err = c.call(cctx, func(l *lv.Libvirt) (err error) {
-		events, err = l.LifecycleEvents(lctx)
+		events, err = l.LifecycleEvents(context.WithoutCancel(ctx))
 		return err
 	})
 	if err != nil {
@@ -66,7 +66,7 @@ func (h *Host) Watch(ctx context.Context) (*Watch, error) {
 		c.close()
 		return nil, err
 	}
-	go w.receive(lctx, events)
+	go w.receive(wctx, events)
 	return w, nil
 }
 
@@ -96,15 +96,15 @@ func convertEvent(m lv.DomainEventLifecycleMsg) Event {
 // Events ends when the watch is closed or its connection is lost.
 func (w *Watch) Events() <-chan Event { return w.out }
 
-// Close ends the watch; safe twice.
+// Close ends the watch; safe twice. It ends the connection and not the
+// library's subscription: go-libvirt ends the subscription's queue before it
+// deregisters, and an event between the two blocks its reader for ever, with
+// the answer to the deregistration behind it.
 func (w *Watch) Close() error {
 	w.once.Do(func() {
+		_ = w.c.raw.Close()
 		w.cancel()
-		// Ending the connection makes the library's goroutine end even where
-		// libvirt does not answer the deregistration that it sends first.
-		t := time.AfterFunc(closeTimeout, func() { _ = w.c.raw.Close() })
 		<-w.done
-		t.Stop()
 		w.c.close()
 	})
 	return nil
