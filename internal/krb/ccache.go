@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -31,12 +32,15 @@ type ccCredential struct {
 	ticket, second   []byte
 }
 
-// cachePath finds the file of a cache name: "" = $KRB5CCNAME, else
-// FILE:/tmp/krb5cc_UID. FILE: and DIR: can be read; the kernel's keyring and KCM
-// cannot.
-func cachePath(name string) (path, shown string, err error) {
+// cachePath finds the file of a cache name: "" = $KRB5CCNAME, else krb5.conf's
+// default_ccache_name, else FILE:/tmp/krb5cc_UID. FILE: and DIR: can be read; the
+// kernel's keyring and KCM cannot.
+func cachePath(name, krb5conf string) (path, shown string, err error) {
 	if name == "" {
 		name = os.Getenv("KRB5CCNAME")
+	}
+	if name == "" {
+		name = defaultCacheName(krb5conf)
 	}
 	if name == "" {
 		name = fmt.Sprintf("FILE:/tmp/krb5cc_%d", os.Getuid())
@@ -51,6 +55,23 @@ func cachePath(name string) (path, shown string, err error) {
 		return dirCache(rest), name, nil
 	}
 	return "", name, fmt.Errorf("credential caches of type %s cannot be read, only FILE and DIR; set KRB5CCNAME=FILE:/path", kind)
+}
+
+// defaultCacheName reads default_ccache_name, which the library does not know.
+func defaultCacheName(krb5conf string) string {
+	path, _ := confPath(krb5conf)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(b)) {
+		key, value, ok := strings.Cut(line, "=")
+		if ok && strings.TrimSpace(key) == "default_ccache_name" {
+			uid := strconv.Itoa(os.Getuid())
+			return strings.NewReplacer("%{uid}", uid, "%{euid}", strconv.Itoa(os.Geteuid()), "%{TEMP}", os.TempDir()).Replace(strings.TrimSpace(value))
+		}
+	}
+	return ""
 }
 
 // dirCache finds the file in a DIR cache: "DIR::file" names it, else the file

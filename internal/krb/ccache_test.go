@@ -3,6 +3,7 @@ package krb
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -100,8 +101,17 @@ func TestOpenOperatorFindsTheDefaultCache(t *testing.T) {
 		}
 	}
 	t.Setenv("KRB5CCNAME", "")
-	if p, shown, err := cachePath(""); err != nil || filepath.Dir(p) != "/tmp" || shown != "FILE:"+p {
+	conf := filepath.Join(dir, "krb5.conf")
+	t.Setenv("KRB5_CONFIG", conf)
+	if p, shown, err := cachePath("", ""); err != nil || filepath.Dir(p) != "/tmp" || shown != "FILE:"+p {
 		t.Errorf("default %q shown as %q: %v", p, shown, err)
+	}
+	text := "# default_ccache_name = FILE:/nowhere\n[libdefaults]\n  default_ccache_name = FILE:" + dir + "/cc_%{uid}\n"
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if p, _, err := cachePath("", ""); err != nil || p != fmt.Sprintf("%s/cc_%d", dir, os.Getuid()) {
+		t.Errorf("default_ccache_name gives %q: %v", p, err)
 	}
 }
 

@@ -78,7 +78,7 @@ func hostKey(et int32) types.EncryptionKey {
 
 func goodForge() forged {
 	f := forged{client: "operator", realm: testRealm, sname: []string{"Microsoft Virtual System Migration Service", "HV02"},
-		etype: 18, kvno: testKVNO, flags: []int{flags.Forwardable}, auth: testNow.Add(-time.Hour), end: testNow.Add(time.Hour),
+		etype: 18, kvno: testKVNO, flags: []int{flags.Forwardable}, auth: testNow.Add(-time.Hour), end: testNow.Add(24 * time.Hour),
 		ctime: testNow, checksumType: chksumtype.GSSAPI, key: hostKey(18), mutual: true}
 	f.session = types.EncryptionKey{KeyType: 18, KeyValue: []byte("0123456789abcdef0123456789ABCDEF")}
 	f.pac = forgedPAC{name: f.client, authTime: f.auth, user: 1104, primary: 513, groups: []uint32{513, 1103}, extra: [][]uint32{{18, 1}}}

@@ -251,6 +251,9 @@ func (h *Host) delegate(ctx context.Context, op Evidence, service string) (t *Ti
 	if t := h.cache.get(k, h.client.now()); t != nil {
 		return t, true, nil
 	}
+	if op, err = h.renew(ctx, op); err != nil {
+		return nil, false, err
+	}
 	t, err = h.s4u2proxy(ctx, op, sname)
 	if code := kdcCode(err); op.transition && staleTGT(code) {
 		// The evidence too may be older than a change of the account.
@@ -267,6 +270,18 @@ func (h *Host) delegate(ctx context.Context, op Evidence, service string) (t *Ti
 	}
 	h.cache.put(k, t, h.client.now())
 	return t, false, nil
+}
+
+// renew replaces evidence that is over: by protocol transition if it came so. An
+// operator's own ticket only the operator can renew.
+func (h *Host) renew(ctx context.Context, op Evidence) (Evidence, error) {
+	switch {
+	case h.client.now().Before(op.expires):
+		return op, nil
+	case op.transition:
+		return h.Impersonate(ctx, op.Operator())
+	}
+	return op, fault.New(fault.TicketExpired, h.name, "principal", op.Operator(), "expired", op.expires.UTC().Format(time.RFC3339))
 }
 
 func (h *Host) s4u2proxy(ctx context.Context, op Evidence, sname types.PrincipalName) (*Ticket, error) {

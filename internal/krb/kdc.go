@@ -34,13 +34,7 @@ type realmKDCs struct {
 // loadConf reads krb5.conf: path, else $KRB5_CONFIG, else /etc/krb5.conf. A
 // missing file is no error unless it was named: DNS then finds the KDCs.
 func loadConf(path string) (*realmKDCs, error) {
-	named := path != ""
-	if !named {
-		path = os.Getenv("KRB5_CONFIG")
-	}
-	if path == "" {
-		path = "/etc/krb5.conf"
-	}
+	path, named := confPath(path)
 	conf := config.New()
 	text, err := os.ReadFile(path)
 	if err == nil {
@@ -51,6 +45,17 @@ func loadConf(path string) (*realmKDCs, error) {
 		return nil, fmt.Errorf("krb5.conf %s: %w", path, err)
 	}
 	return &realmKDCs{conf: conf, lookup: lookupSRV}, nil
+}
+
+// confPath says where krb5.conf is, and whether the caller named it.
+func confPath(path string) (string, bool) {
+	if path != "" {
+		return path, true
+	}
+	if path = os.Getenv("KRB5_CONFIG"); path != "" {
+		return path, false
+	}
+	return "/etc/krb5.conf", false
 }
 
 func (r *realmKDCs) defaultRealm() string { return r.conf.LibDefaults.DefaultRealm }

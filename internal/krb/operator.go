@@ -14,6 +14,9 @@ import (
 	"drover/internal/fault"
 )
 
+// thisMachine stands for the workstation's name in faults.
+const thisMachine = "this machine"
+
 // Operator is the workstation's side: the ticket of whoever runs the program. Its
 // methods may be called from several goroutines.
 type Operator struct {
@@ -24,13 +27,13 @@ type Operator struct {
 }
 
 // OpenOperator reads the ticket-granting ticket from a credential cache ("" =
-// $KRB5CCNAME or FILE:/tmp/krb5cc_UID). krb5conf "" is as for Config; now nil is
+// $KRB5CCNAME, krb5.conf's default_ccache_name, or FILE:/tmp/krb5cc_UID). krb5conf "" is as for Config; now nil is
 // time.Now. Faults: no-ticket, ticket-expired.
 func OpenOperator(ccache, krb5conf string, now func() time.Time) (*Operator, error) {
 	if now == nil {
 		now = time.Now
 	}
-	path, shown, err := cachePath(ccache)
+	path, shown, err := cachePath(ccache, krb5conf)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.NoTicket, "", "cache", shown)
 	}
@@ -113,13 +116,13 @@ func (o *Operator) Ticket(ctx context.Context, service string) (*Ticket, error) 
 }
 
 func (o *Operator) coded(err error, service string) error {
-	if f := commonFault(err, "", service, o.client.now()); f != nil {
+	if f := commonFault(err, thisMachine, service, o.client.now()); f != nil {
 		return f
 	}
 	if kdcCode(err) == errorcode.KRB_AP_ERR_TKT_EXPIRED {
 		return expired(o.Principal(), o.tgt.end, err)
 	}
-	return otherFault(err, "this machine", service)
+	return otherFault(err, thisMachine, service)
 }
 
 // Forget drops the cached tickets, for a retry with fresh ones.
@@ -141,7 +144,7 @@ func Login(ctx context.Context, principal, password, ccache, krb5conf string, no
 	if err != nil {
 		return "", fault.Wrap(err, fault.LoginFailed, "", "principal", principal, "reason", "a principal is USER@REALM")
 	}
-	path, _, err := cachePath(ccache)
+	path, _, err := cachePath(ccache, krb5conf)
 	if err != nil {
 		return "", err
 	}
@@ -155,7 +158,7 @@ func Login(ctx context.Context, principal, password, ccache, krb5conf string, no
 }
 
 func loginFault(err error, principal string, now time.Time) error {
-	if f := commonFault(err, "this machine", "krbtgt", now); f != nil {
+	if f := commonFault(err, thisMachine, "krbtgt", now); f != nil {
 		return f
 	}
 	var ke *kdcError
