@@ -103,7 +103,8 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 
 // bound reads the body before anything else does, within size and time, and
 // gives the request a deadline. The read deadline must be off again before the
-// handler runs: net/http takes its expiry for a client that went away.
+// handler runs: net/http takes its expiry for a client that went away, and
+// ends the request.
 func (s *Server) bound(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)

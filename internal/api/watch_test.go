@@ -161,7 +161,8 @@ func TestWatchStops(t *testing.T) {
 }
 
 func TestEventStreamOnTheWire(t *testing.T) {
-	b := start(t, func(o *Options) { o.keepAlive = 20 * time.Millisecond })
+	// The stream outlives the time that a request's body may take.
+	b := start(t, func(o *Options) { o.keepAlive, o.bodyTime = 20*time.Millisecond, 30*time.Millisecond })
 	b.backend.emit(move.EventPhase)
 	b.backend.emit(move.EventPhase)
 	conn := b.signed("viewer")
@@ -185,7 +186,7 @@ func TestEventStreamOnTheWire(t *testing.T) {
 	alive := 0
 	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
 		if lines.Text() == ": alive" {
-			if alive++; alive == 3 {
+			if alive++; alive == 5 {
 				b.backend.emit(move.EventEnd)
 			}
 			continue
