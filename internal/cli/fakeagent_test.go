@@ -24,23 +24,21 @@ type fakeAgent struct {
 	host     string
 	scenario []string
 
-	mu       sync.Mutex
-	changed  chan struct{} // closed and made anew on every change
-	rec      move.Record
-	events   []move.Event
-	clock    time.Time
-	done     map[string]bool // cancelled, released-NAME, watched
-	requests []string
-	wg       sync.WaitGroup
-	ctx      context.Context
-	stop     context.CancelFunc
+	mu      sync.Mutex
+	changed chan struct{} // closed and made anew on every change
+	rec     move.Record
+	events  []move.Event
+	clock   time.Time
+	done    map[string]bool // cancelled, watched, and what the test sets
+	wg      sync.WaitGroup
+	ctx     context.Context
+	stop    context.CancelFunc
 }
 
 const fakeID = "01JD4Q8Z0V7M3N5T9K2XWY6B1C"
 
 func newFakeAgent(host, scenario string) *fakeAgent {
-	f := &fakeAgent{host: host, changed: make(chan struct{}), done: map[string]bool{}, clock: start}
-	f.ctx, f.stop = context.WithCancel(context.Background())
+	f := &fakeAgent{host: host, changed: make(chan struct{}), done: map[string]bool{}, stop: func() {}}
 	for l := range strings.Lines(scenario) {
 		if l = strings.TrimSpace(l); l != "" && l[0] != '#' {
 			f.scenario = append(f.scenario, l)
@@ -110,7 +108,7 @@ func (f *fakeAgent) fault(words []string) *fault.Error {
 }
 
 // play carries the scenario out. Three seconds go by with each line.
-func (f *fakeAgent) play() {
+func (f *fakeAgent) play(ctx context.Context) {
 	for _, l := range f.scenario {
 		w := strings.Fields(l)
 		f.clock = f.clock.Add(3 * time.Second)
@@ -129,7 +127,7 @@ func (f *fakeAgent) play() {
 		case "progress":
 			f.emit(move.Event{Kind: move.EventProgress, Phase: f.rec.Phase, Progress: f.progress(w[1])})
 		case "wait": // for a word of done, or of the script: `release`
-			if !f.until(f.ctx, func() bool { return f.done[w[1]] }) {
+			if !f.until(ctx, func() bool { return f.done[w[1]] }) {
 				return
 			}
 		case "end":
@@ -149,7 +147,7 @@ func (f *fakeAgent) emit(ev move.Event) {
 		ev.Seq, ev.Move, ev.Time = int64(len(f.events)+1), f.rec.ID, f.clock
 		f.rec.Phase, f.rec.Updated = ev.Phase, ev.Time
 		if ev.Plan != nil {
-			f.rec.Plan = ev.Plan
+			f.rec.Plan, f.rec.Kind = ev.Plan, ev.Plan.Kind
 		}
 		if ev.Progress != nil {
 			f.rec.Progress = ev.Progress
@@ -186,7 +184,6 @@ func (f *fakeAgent) plan(words []string) *plan.Plan {
 	if slices.Contains(words, "offline") {
 		p.Kind = wire.Offline
 	}
-	f.rec.Kind = p.Kind
 	return p
 }
 
@@ -269,17 +266,17 @@ func (f *fakeAgent) VM(_ context.Context, name string) (api.VM, error) {
 }
 
 func (f *fakeAgent) StartMove(_ context.Context, c api.Caller, r move.Request) (move.Record, error) {
-	f.change(func() { f.done["asked"] = true })
-	if slices.Contains(f.scenario, "refuse start slowly") {
-		f.until(f.ctx, func() bool { return f.done["answer"] })
-	} else if err := f.refusal("start"); err != nil {
+	if err := f.refusal("start"); err != nil {
 		return move.Record{}, err
 	}
+	f.close() // the move before
 	f.change(func() {
-		f.requests = append(f.requests, fmt.Sprintf("%+v", r))
+		f.events, f.clock, f.done = nil, start, map[string]bool{}
 		f.rec = move.Record{ID: fakeID, Role: move.Source, Phase: move.Queued, VM: r.VM, Peer: r.Destination, Operator: fakeOperator, Request: r, Created: start, Updated: start}
 	})
-	f.wg.Go(f.play)
+	ctx, stop := context.WithCancel(context.Background())
+	f.stop = stop
+	f.wg.Go(func() { f.play(ctx) })
 	return f.record(), nil
 }
 

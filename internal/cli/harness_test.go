@@ -160,6 +160,7 @@ func TestScripts(t *testing.T) {
 				}
 			})
 			env.Setenv("TZ", "UTC")
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // else each drover takes a second to end
 			env.Setenv("KRB5CCNAME", "FILE:"+filepath.Join(env.WorkDir, "no-ticket-here"))
 			return nil
 		},
@@ -194,8 +195,7 @@ func agentOf(ts *testscript.TestScript, name string) *serving {
 	return s
 }
 
-// await NAME WORD: asked (for a move), watched (everything there is was sent to
-// a watcher), cancelled.
+// await NAME WORD: watched (everything there is was sent to a watcher), cancelled.
 func cmdAwait(ts *testscript.TestScript, _ bool, args []string) {
 	f := agentOf(ts, args[0]).agent
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
