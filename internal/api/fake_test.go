@@ -105,8 +105,9 @@ type backend struct {
 	changed chan struct{}
 	health  []HealthCheck
 	block   chan struct{} // StartMove waits for it, if set
-	ctxErr  chan error
-	seen    []int64 // `after` of each Watch
+	ctxErr  chan error    // then tells why its context ended
+	linger  chan struct{} // and, if set, waits for this
+	seen    []int64       // `after` of each Watch
 }
 
 func newBackend() *backend { return &backend{changed: make(chan struct{})} }
@@ -166,6 +167,9 @@ func (b *backend) StartMove(ctx context.Context, c Caller, r move.Request) (move
 		case <-b.block:
 		case <-ctx.Done():
 			b.ctxErr <- context.Cause(ctx)
+			if b.linger != nil {
+				<-b.linger
+			}
 			return move.Record{}, ctx.Err()
 		}
 	}

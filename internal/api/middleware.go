@@ -58,6 +58,10 @@ func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // observe is the outermost: it survives panics, counts and logs.
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if !s.begin() {
+			panic(http.ErrAbortHandler) // the connection is being closed
+		}
+		defer s.requests.Done()
 		begin := time.Now()
 		p := peerFrom(r.Context())
 		w := &recorder{ResponseWriter: rw, peer: p}

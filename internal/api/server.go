@@ -55,6 +55,28 @@ type Server struct {
 	addrs   []net.Addr
 	streams context.Context // ends event streams
 	stop    context.CancelFunc
+
+	mu       sync.Mutex
+	over     bool // no request may begin
+	requests sync.WaitGroup
+}
+
+// begin counts a request that Run must wait for; false when Run no longer does.
+func (s *Server) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.over {
+		s.requests.Add(1)
+	}
+	return !s.over
+}
+
+// drain waits until no request is handled any more.
+func (s *Server) drain() {
+	s.mu.Lock()
+	s.over = true
+	s.mu.Unlock()
+	s.requests.Wait()
 }
 
 // NewServer prepares a server; Run listens.
@@ -122,7 +144,8 @@ func (s *Server) Addrs() []net.Addr {
 }
 
 // Run listens and serves until ctx ends or a listener fails. It returns nil
-// after the end of ctx; nothing of the server runs then. It can be called once.
+// after the end of ctx, when nothing of the server runs any more; for that the
+// Backend must obey the end of its context. It can be called once.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.stop()
 	ls, err := s.listen()
@@ -153,11 +176,9 @@ func (s *Server) Run(ctx context.Context) error {
 		// What is still there has its context ended and its connection closed.
 		cancel(fault.New(fault.ShuttingDown, s.o.Host))
 		_ = srv.Close()
-		last, end := context.WithTimeout(context.WithoutCancel(ctx), s.o.Grace)
-		defer end()
-		_ = srv.Shutdown(last)
 	}
 	wg.Wait()
+	s.drain()
 	return err
 }
 

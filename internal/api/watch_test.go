@@ -230,9 +230,9 @@ func TestStopEndsStreamsAtOnceAndLetsRequestsFinish(t *testing.T) {
 	}
 }
 
-func TestStopEndsRequestsAfterGrace(t *testing.T) {
+func TestStopEndsRequestsAfterGraceAndWaitsForThem(t *testing.T) {
 	b := start(t, func(o *Options) { o.Grace = 50 * time.Millisecond })
-	b.backend.block = make(chan struct{})
+	b.backend.block, b.backend.linger = make(chan struct{}), make(chan struct{})
 	b.backend.ctxErr = make(chan error, 1)
 	c := b.client("operator")
 	done := make(chan error, 1)
@@ -241,14 +241,20 @@ func TestStopEndsRequestsAfterGrace(t *testing.T) {
 		done <- err
 	}()
 	poll(t, func() bool { return len(b.backend.called()) > 0 })
-	if err := b.stop(); err != nil {
-		t.Error(err)
-	}
-	if err := <-b.backend.ctxErr; !fault.Is(err, fault.ShuttingDown) && !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- b.stop() }()
+	want(t, <-b.backend.ctxErr, fault.ShuttingDown)
 	if err := <-done; err == nil {
 		t.Error("the request succeeded")
+	}
+	select {
+	case <-stopped:
+		t.Error("Run returned while a request was being handled")
+	case <-time.After(100 * time.Millisecond):
+	}
+	close(b.backend.linger)
+	if err := <-stopped; err != nil {
+		t.Error(err)
 	}
 }
 
