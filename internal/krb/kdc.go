@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -38,13 +40,47 @@ func loadConf(path string) (*realmKDCs, error) {
 	conf := config.New()
 	text, err := os.ReadFile(path)
 	if err == nil {
-		conf, err = config.NewFromString(string(text))
+		conf, err = config.NewFromString(expandIncludes(string(text)))
 	}
 	var unsupported config.UnsupportedDirective
 	if err != nil && !errors.As(err, &unsupported) && (named || !errors.Is(err, os.ErrNotExist)) {
 		return nil, fmt.Errorf("krb5.conf %s: %w", path, err)
 	}
 	return &realmKDCs{conf: conf, lookup: lookupSRV}, nil
+}
+
+// expandIncludes puts the files of include and includedir lines in their place, as
+// MIT does (the library skips them): SSSD and distributions keep realms there. In
+// a directory only names of letters, digits, - and _, or ending in .conf, count.
+func expandIncludes(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		verb, path, _ := strings.Cut(strings.TrimSpace(line), " ")
+		path = strings.TrimSpace(path)
+		switch verb {
+		case "include":
+			appendFile(&b, path)
+		case "includedir":
+			entries, _ := os.ReadDir(path) // an absent directory is usual
+			for _, e := range entries {
+				if includeName.MatchString(e.Name()) {
+					appendFile(&b, filepath.Join(path, e.Name()))
+				}
+			}
+		default:
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
+var includeName = regexp.MustCompile(`^[A-Za-z0-9_-]+$|^[^.].*\.conf$`)
+
+func appendFile(b *strings.Builder, path string) {
+	if text, err := os.ReadFile(path); err == nil {
+		b.Write(text)
+		b.WriteByte('\n')
+	}
 }
 
 // confPath says where krb5.conf is, and whether the caller named it.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -329,6 +331,37 @@ func TestEveryKDCIsTried(t *testing.T) {
 	}
 	if _, err := h.Self(testCtx(t), testSPN); err != nil {
 		t.Errorf("with KDCs from DNS: %v", err)
+	}
+}
+
+func TestKrb5ConfWithIncludes(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return filepath.Join(dir, name)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "d"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write("d/lab_realm", "[realms]\n "+testRealm+" = {\n  kdc = kdc1.lab\n  kdc = kdc2.lab:1088\n }\n")
+	write("d/backup~", "[libdefaults]\n default_realm = WRONG.TEST\n")
+	conf := write("krb5.conf", "includedir "+dir+"/d\nincludedir /nonexistent\n# comment\n[libdefaults]\n\tdefault_realm = "+testRealm+
+		"\n\tkdc_timesync = 1\n\tccache_type = 4\n\tforwardable = true\n\tfcc-mit-ticketflags = true\n")
+	k, err := loadConf(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k.defaultRealm() != testRealm || k.skew() != 5*time.Minute {
+		t.Errorf("realm %q, skew %s", k.defaultRealm(), k.skew())
+	}
+	got, err := k.addresses(testCtx(t), strings.ToLower(testRealm))
+	if err != nil || len(got) != 2 || got[0] != "kdc1.lab:88" || got[1] != "kdc2.lab:1088" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if _, err := loadConf(filepath.Join(dir, "absent")); err == nil {
+		t.Error("a configuration that was named and is absent")
 	}
 }
 
