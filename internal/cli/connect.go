@@ -65,8 +65,11 @@ func (t target) again() string {
 }
 
 func (t target) check() error {
-	if t.host == "" {
+	switch {
+	case t.host == "":
 		return nil
+	case t.socket != DefaultSocket:
+		return misuse("--host and --socket exclude each other: one is over the network, the other on this machine")
 	}
 	name := t.host
 	if h, _, err := net.SplitHostPort(name); err == nil {

@@ -238,15 +238,19 @@ func (f *follower) cancel(ctx context.Context) {
 
 // outcome is how a move ended, as an error: nil when it is done.
 func outcome(r *move.Record, t target) error {
+	host := t.String()
+	if r.Plan != nil {
+		host = r.Plan.Source
+	}
 	switch {
 	case r.Error != nil:
 		return r.Error
 	case r.Phase == move.Cancelled:
 		return fault.New(fault.Cancelled, "")
 	case r.Phase == move.Unknown:
-		return fault.New(fault.OutcomeUnknown, t.String(), "move", r.ID, "vm", r.VM, "destination", r.Request.Destination)
+		return fault.New(fault.OutcomeUnknown, host, "move", r.ID, "vm", r.VM, "destination", r.Request.Destination)
 	case r.Phase == move.Failed:
-		return fault.Wrap(fmt.Errorf("move %s failed and gave no reason", r.ID), fault.Internal, t.String())
+		return fault.Wrap(fmt.Errorf("move %s failed and gave no reason", r.ID), fault.Internal, host)
 	}
 	return nil
 }

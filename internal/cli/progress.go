@@ -226,7 +226,8 @@ func (d *redrawer) clear() {
 
 func (d *redrawer) notice(text string) {
 	d.clear()
-	_, _ = fmt.Fprintln(d.screen.w, d.screen.paint(yellow, clean(text)))
+	text = strings.TrimSuffix(wrapped(clean(text), "", d.width()), "\n")
+	_, _ = fmt.Fprintln(d.screen.w, d.screen.paint(yellow, text))
 }
 
 // lineEvery is the least time between two plain lines of progress.

@@ -17,10 +17,12 @@ func printSummary(w io.Writer, r *move.Record) error {
 	}
 	src, dst := ends(r)
 	s := sheet{title: fmt.Sprintf("Moved %s from %s to %s in %s", r.VM, src, dst, milliseconds(m.TotalMS))}
-	if r.Kind != wire.Offline {
+	if r.Kind == wire.Offline {
+		s.add("moved", "%s of disks", size(m.DiskBytes))
+	} else {
 		s.add("blackout", "%s", blackout(m))
+		s.add("moved", "%s of memory, %s of disks", size(m.MemoryBytes), size(m.DiskBytes))
 	}
-	s.add("moved", "%s of memory, %s of disks", size(m.MemoryBytes), size(m.DiskBytes))
 	s.add("on the wire", "%s, %s", size(m.WireBytes), encryption(m))
 	s.add("network", "%s", m.Network)
 	for _, c := range m.Streams {
