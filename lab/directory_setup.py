@@ -20,6 +20,9 @@ from samba.provision import provision
 from samba.provision.sambadns import ARecord
 from samba.samdb import SamDB
 
+# Samba's own code prints to standard output as well: keep that for the result.
+result = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
 spec = json.load(sys.stdin)
 logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
 
@@ -122,4 +125,5 @@ for name, address in spec["addresses"].items():
 os.makedirs("/run/keytabs", mode=0o700)
 for computer in spec["computers"]:
     export_keytab(computer["name"])
-json.dump({"group_sids": {g: group_sid(g) for g in spec["groups"]}}, sys.stdout)
+json.dump({"group_sids": {g: group_sid(g) for g in spec["groups"]}}, result)
+result.close()

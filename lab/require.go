@@ -20,7 +20,7 @@ func Missing(o Options) error {
 	}
 	programs := map[string]string{
 		"nsenter": "util-linux", "setpriv": "util-linux", "tc": "iproute2", "kinit": "krb5-user",
-		"/usr/sbin/samba": "samba", "ldbmodify": "ldb-tools", "/usr/bin/python3": "python3-samba",
+		"/usr/sbin/samba": "samba-ad-dc", "ldbmodify": "ldb-tools", "/usr/bin/python3": "python3-samba",
 	}
 	if o.Rootfs == rootfsTrixie {
 		programs["debootstrap"] = "debootstrap"
