@@ -1,0 +1,159 @@
+package virt
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	lv "github.com/digitalocean/go-libvirt"
+	"libvirt.org/go/libvirtxml"
+
+	"drover/internal/fault"
+	"drover/internal/virt/admit"
+)
+
+// netClass is where the kernel lists network devices; a bridge has a
+// directory of that name below its own.
+var netClass = "/sys/class/net"
+
+// CheckIncoming asks this host's libvirt whether it could run an admitted
+// definition: name and UUID free, machine type, accelerator and CPU available,
+// bridges and networks there. It gives every objection, as faults
+// vm-name-taken, vm-uuid-taken, machine-type-unsupported, cpu-incompatible,
+// vm-network-missing; or the one reason for which it could not ask.
+func (h *Host) CheckIncoming(ctx context.Context, a *admit.Admitted) []error {
+	var found []error
+	err := h.with(ctx, func(l *lv.Libvirt) error {
+		found = nil
+		for _, check := range []func(*lv.Libvirt, *admit.Admitted) ([]error, error){
+			h.checkIdentity, h.checkMachine, h.checkNetworks,
+		} {
+			more, err := check(l, a)
+			if err != nil {
+				return err
+			}
+			found = append(found, more...)
+		}
+		return nil
+	})
+	if err != nil {
+		return append(found, h.domainError(err, a.Name, "check whether this host can run"))
+	}
+	return found
+}
+
+func (h *Host) checkIdentity(l *lv.Libvirt, a *admit.Admitted) (found []error, err error) {
+	d, err := l.DomainLookupByName(a.Name)
+	switch {
+	case err == nil:
+		found = append(found, fault.New(fault.VMNameTaken, h.name, "vm", a.Name, "uuid", formatUUID(d.UUID)))
+	case !hasCode(err, codeNoDomain):
+		return nil, err
+	}
+	u, ok := parseUUID(a.UUID)
+	if !ok {
+		return nil, fmt.Errorf("%q is no UUID", a.UUID)
+	}
+	d, err = l.DomainLookupByUUID(u)
+	switch {
+	case err == nil:
+		found = append(found, fault.New(fault.VMUUIDTaken, h.name, "vm", a.Name, "uuid", a.UUID, "other", d.Name))
+	case !hasCode(err, codeNoDomain):
+		return nil, err
+	}
+	return found, nil
+}
+
+// checkMachine asks for the capabilities of exactly this accelerator,
+// architecture and machine type; libvirt refuses the ones it has not.
+func (h *Host) checkMachine(l *lv.Libvirt, a *admit.Admitted) ([]error, error) {
+	arch, machine, kind := optString(a.Arch), optString(a.Machine), optString(a.Type)
+	_, err := l.ConnectGetDomainCapabilities(nil, arch, machine, kind, 0)
+	if lostConnection(err) {
+		return nil, err
+	}
+	if err != nil {
+		return []error{fault.Wrap(err, fault.MachineUnsupported, h.name, "machine", a.Machine, "type", a.Type, "arch", a.Arch)}, nil
+	}
+	// host-model and host-passthrough take whatever CPU there is when a guest
+	// starts. A running guest's definition has its real, custom model.
+	if a.CPUXML == "" || a.CPUMode != "custom" && a.CPUMode != "" {
+		return nil, nil
+	}
+	result, err := l.ConnectCompareHypervisorCPU(nil, arch, machine, kind, a.CPUXML, 0)
+	switch {
+	case lostConnection(err):
+		return nil, err
+	case hasCode(err, codeNoSupport) || hasCode(err, codeOperationUnsupported):
+		return nil, nil // this libvirt cannot tell; Prepare will
+	case err != nil:
+		return []error{fault.Wrap(err, fault.CPUIncompatible, h.name, "vm", a.Name, "reason", "libvirt cannot compare it")}, nil
+	}
+	if lv.CPUCompareResult(result) > lv.CPUCompareIncompatible {
+		return nil, nil
+	}
+	if a.Type == "qemu" {
+		// Without KVM the comparison still asks for the processor's own
+		// features; what TCG emulates, Prepare checks against the QEMU.
+		return nil, nil
+	}
+	return []error{fault.New(fault.CPUIncompatible, h.name, "vm", a.Name, "reason", "it lacks features that the VM has")}, nil
+}
+
+func (h *Host) checkNetworks(l *lv.Libvirt, a *admit.Admitted) (found []error, err error) {
+	for _, b := range a.Bridges {
+		m, err := filepath.Glob(filepath.Join(netClass, b, "bridge"))
+		ovs, oerr := filepath.Glob(filepath.Join(netClass, b, "upper_ovs-system"))
+		if err != nil || oerr != nil || len(m)+len(ovs) == 0 {
+			found = append(found, fault.New(fault.NetworkMissing, h.name, "vm", a.Name, "kind", "bridge", "name", b))
+		}
+	}
+	for _, n := range a.Networks {
+		net, err := l.NetworkLookupByName(n)
+		if err == nil {
+			active, err := l.NetworkIsActive(net)
+			if err != nil {
+				return nil, err
+			}
+			if active == 0 {
+				found = append(found, fault.New(fault.NetworkMissing, h.name, "vm", a.Name, "kind", "active network", "name", n))
+			}
+			continue
+		}
+		if lostConnection(err) {
+			return nil, err
+		}
+		// No such network, or no network driver at all.
+		found = append(found, fault.Wrap(err, fault.NetworkMissing, h.name, "vm", a.Name, "kind", "network", "name", n))
+	}
+	return found, nil
+}
+
+// Firmware lists the firmware files that libvirt knows for an accelerator,
+// architecture and machine type: the loaders that admission may take.
+func (h *Host) Firmware(ctx context.Context, kind, arch, machine string) ([]string, error) {
+	var text string
+	err := h.with(ctx, func(l *lv.Libvirt) (err error) {
+		text, err = l.ConnectGetDomainCapabilities(nil, optString(arch), optString(machine), optString(kind), 0)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read domain capabilities: %w", err)
+	}
+	var caps libvirtxml.DomainCaps
+	if err := caps.Unmarshal(text); err != nil {
+		return nil, fmt.Errorf("read domain capabilities: %w", err)
+	}
+	if caps.OS == nil || caps.OS.Loader == nil {
+		return nil, nil
+	}
+	return slices.Clone(caps.OS.Loader.Values), nil
+}
+
+func optString(s string) lv.OptString {
+	if s == "" {
+		return nil
+	}
+	return lv.OptString{s}
+}
