@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"drover/internal/move"
+	"drover/internal/record"
 )
 
 // Role is what a caller may do on one host. Each role includes those before it.
@@ -79,15 +79,15 @@ type Backend interface {
 	// VM finds by name or UUID; vm-not-found.
 	VM(ctx context.Context, name string) (VM, error)
 	// StartMove returns when the move is queued.
-	StartMove(ctx context.Context, c Caller, r move.Request) (move.Record, error)
-	Moves(ctx context.Context, f MoveFilter) ([]move.Record, error)
+	StartMove(ctx context.Context, c Caller, r record.Request) (record.Record, error)
+	Moves(ctx context.Context, f MoveFilter) ([]record.Record, error)
 	// Move finds by id; move-not-found.
-	Move(ctx context.Context, id string) (move.Record, error)
+	Move(ctx context.Context, id string) (record.Record, error)
 	// Watch gives the events after seq `after` and then those to come, until the
 	// one of kind "end", an error, or the end of ctx.
-	Watch(ctx context.Context, id string, after int64) iter.Seq2[move.Event, error]
-	CancelMove(ctx context.Context, c Caller, id string) (move.Record, error)
-	ResolveMove(ctx context.Context, c Caller, id string, keep Keep) (move.Record, error)
+	Watch(ctx context.Context, id string, after int64) iter.Seq2[record.Event, error]
+	CancelMove(ctx context.Context, c Caller, id string) (record.Record, error)
+	ResolveMove(ctx context.Context, c Caller, id string, keep Keep) (record.Record, error)
 	Tickets(ctx context.Context) ([]Ticket, error)
 	// PurgeTickets forgets the tickets for service, all of them for "", and
 	// returns how many.

@@ -18,7 +18,7 @@ import (
 
 	"drover/internal/config"
 	"drover/internal/fault"
-	"drover/internal/move"
+	"drover/internal/record"
 )
 
 // ClientOptions say which agent to talk to, and how.
@@ -152,12 +152,12 @@ func (c *Client) VM(ctx context.Context, name string) (VM, error) {
 }
 
 // StartMove queues a move on its source; Watch tells how it goes on.
-func (c *Client) StartMove(ctx context.Context, r move.Request) (move.Record, error) {
-	return call[move.Record](ctx, c, c.signed, http.MethodPost, "/v1/moves", r)
+func (c *Client) StartMove(ctx context.Context, r record.Request) (record.Record, error) {
+	return call[record.Record](ctx, c, c.signed, http.MethodPost, "/v1/moves", r)
 }
 
 // Moves lists moves, newest first.
-func (c *Client) Moves(ctx context.Context, f MoveFilter) ([]move.Record, error) {
+func (c *Client) Moves(ctx context.Context, f MoveFilter) ([]record.Record, error) {
 	q := url.Values{}
 	if f.VM != "" {
 		q.Set("vm", f.VM)
@@ -175,22 +175,22 @@ func (c *Client) Moves(ctx context.Context, f MoveFilter) ([]move.Record, error)
 	if len(q) > 0 {
 		path += "?" + q.Encode()
 	}
-	return call[[]move.Record](ctx, c, c.signed, http.MethodGet, path, nil)
+	return call[[]record.Record](ctx, c, c.signed, http.MethodGet, path, nil)
 }
 
 // Move finds one by id.
-func (c *Client) Move(ctx context.Context, id string) (move.Record, error) {
-	return call[move.Record](ctx, c, c.signed, http.MethodGet, movePath(id, ""), nil)
+func (c *Client) Move(ctx context.Context, id string) (record.Record, error) {
+	return call[record.Record](ctx, c, c.signed, http.MethodGet, movePath(id, ""), nil)
 }
 
 // CancelMove asks for the move to end; it returns when that is recorded.
-func (c *Client) CancelMove(ctx context.Context, id string) (move.Record, error) {
-	return call[move.Record](ctx, c, c.signed, http.MethodPost, movePath(id, "/cancel"), nil)
+func (c *Client) CancelMove(ctx context.Context, id string) (record.Record, error) {
+	return call[record.Record](ctx, c, c.signed, http.MethodPost, movePath(id, "/cancel"), nil)
 }
 
 // ResolveMove decides a move whose outcome is unknown.
-func (c *Client) ResolveMove(ctx context.Context, id string, keep Keep) (move.Record, error) {
-	return call[move.Record](ctx, c, c.signed, http.MethodPost, movePath(id, "/resolve"), resolution{Keep: keep})
+func (c *Client) ResolveMove(ctx context.Context, id string, keep Keep) (record.Record, error) {
+	return call[record.Record](ctx, c, c.signed, http.MethodPost, movePath(id, "/resolve"), resolution{Keep: keep})
 }
 
 // Tickets lists the agent's ticket cache.

@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"drover/internal/fault"
-	"drover/internal/move"
+	"drover/internal/record"
 )
 
 func TestClientMirrorsTheBackend(t *testing.T) {
@@ -51,7 +51,7 @@ func TestClientMirrorsTheBackend(t *testing.T) {
 	if vm.Name != "APP 01/ä" || vm.Disks[0].Target != "vda" {
 		t.Errorf("%+v", vm)
 	}
-	req := move.Request{VM: "APP01", Destination: "HV02", IncludeStorage: true, Connections: 4}
+	req := record.Request{VM: "APP01", Destination: "HV02", IncludeStorage: true, Connections: 4}
 	rec, err := c.StartMove(ctx, req)
 	ok(err)
 	if d := cmp.Diff(req, b.backend.request); d != "" {
@@ -60,7 +60,7 @@ func TestClientMirrorsTheBackend(t *testing.T) {
 	if rec.ID != "M1" || rec.Error.Code != fault.VMBusy || rec.Error.Args["job"] != "backup" || rec.Error.Unwrap().Error() != "beneath" {
 		t.Errorf("%+v", rec)
 	}
-	f := MoveFilter{VM: "APP01", Role: move.Destination, Active: true, Limit: 7}
+	f := MoveFilter{VM: "APP01", Role: record.Destination, Active: true, Limit: 7}
 	list, err := c.Moves(ctx, f)
 	ok(err)
 	if d := cmp.Diff(f, b.backend.filter); d != "" || len(list) != 1 {
@@ -153,7 +153,7 @@ func TestRequestTimeout(t *testing.T) {
 	b := start(t)
 	b.backend.block, b.backend.ctxErr = make(chan struct{}), make(chan error, 1)
 	c := b.client("operator", func(o *ClientOptions) { o.RequestTimeout = 300 * time.Millisecond })
-	_, err := c.StartMove(t.Context(), move.Request{VM: "A", Destination: "B"})
+	_, err := c.StartMove(t.Context(), record.Request{VM: "A", Destination: "B"})
 	if f := want(t, err, fault.Deadline); f.Host != "127.0.0.1" {
 		t.Error(f)
 	}
@@ -233,7 +233,7 @@ func TestServerWithoutTheKeyIsRefusedByTheClient(t *testing.T) {
 	} {
 		evil := start(t, func(o *Options) { o.Acceptor = trusting{proof} })
 		c := real.client("operator", func(o *ClientOptions) { o.Address = evil.addr })
-		_, err := c.StartMove(t.Context(), move.Request{VM: "A", Destination: "B"})
+		_, err := c.StartMove(t.Context(), record.Request{VM: "A", Destination: "B"})
 		if f := want(t, err, fault.BindingMismatch); f.Host != "127.0.0.1" {
 			t.Errorf("%s: %v", name, f)
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"drover/internal/fault"
-	"drover/internal/move"
+	"drover/internal/record"
 )
 
 const eventsRoute = "GET /v1/moves/{id}/events"
@@ -40,7 +40,7 @@ func (s *Server) events(ctx context.Context, _ Caller, in *eventsInput) (*huma.S
 }
 
 type watched struct {
-	event move.Event
+	event record.Event
 	err   error
 }
 
@@ -110,7 +110,7 @@ func (o *eventWriter) item(ctx context.Context, it watched) (done bool, err erro
 		}
 		return true, o.event(0, eventProblem, fault.ToProblem(it.err))
 	}
-	return it.event.Kind == move.EventEnd, o.event(it.event.Seq, string(it.event.Kind), it.event)
+	return it.event.Kind == record.EventEnd, o.event(it.event.Seq, string(it.event.Kind), it.event)
 }
 
 // event writes one; seq 0 has no id, so that a client does not go on after it.

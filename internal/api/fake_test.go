@@ -26,7 +26,7 @@ import (
 	"go.uber.org/goleak"
 
 	"drover/internal/fault"
-	"drover/internal/move"
+	"drover/internal/record"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -99,9 +99,9 @@ type backend struct {
 	mu      sync.Mutex
 	calls   []string
 	callers []Caller
-	request move.Request
+	request record.Request
 	filter  MoveFilter
-	events  []move.Event
+	events  []record.Event
 	changed chan struct{}
 	health  []HealthCheck
 	block   chan struct{} // StartMove waits for it, if set
@@ -125,20 +125,20 @@ func (b *backend) called() []string {
 	return slices.Clone(b.calls)
 }
 
-func (b *backend) emit(kind move.EventKind) {
+func (b *backend) emit(kind record.EventKind) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n := int64(len(b.events) + 1)
-	b.events = append(b.events, move.Event{Seq: n, Move: "M1", Time: time.Unix(n, 0).UTC(), Kind: kind, Phase: move.Transfer})
+	b.events = append(b.events, record.Event{Seq: n, Move: "M1", Time: time.Unix(n, 0).UTC(), Kind: kind, Phase: record.Transfer})
 	close(b.changed)
 	b.changed = make(chan struct{})
 }
 
-func (b *backend) record(id string) (move.Record, error) {
+func (b *backend) record(id string) (record.Record, error) {
 	if id != "M1" {
-		return move.Record{}, fault.New(fault.MoveNotFound, "HV01", "move", id)
+		return record.Record{}, fault.New(fault.MoveNotFound, "HV01", "move", id)
 	}
-	return move.Record{ID: id, Role: move.Source, Phase: move.Transfer, VM: "APP01", Peer: "HV02",
+	return record.Record{ID: id, Role: record.Source, Phase: record.Transfer, VM: "APP01", Peer: "HV02",
 		Error: fault.Wrap(errors.New("beneath"), fault.VMBusy, "HV01", "vm", "APP01", "job", "backup")}, nil
 }
 
@@ -159,7 +159,7 @@ func (b *backend) VM(_ context.Context, name string) (VM, error) {
 	}
 	return VM{}, fault.New(fault.VMNotFound, "HV01", "vm", name)
 }
-func (b *backend) StartMove(ctx context.Context, c Caller, r move.Request) (move.Record, error) {
+func (b *backend) StartMove(ctx context.Context, c Caller, r record.Request) (record.Record, error) {
 	b.note("start", c)
 	b.request = r
 	if b.block != nil {
@@ -170,23 +170,23 @@ func (b *backend) StartMove(ctx context.Context, c Caller, r move.Request) (move
 			if b.linger != nil {
 				<-b.linger
 			}
-			return move.Record{}, ctx.Err()
+			return record.Record{}, ctx.Err()
 		}
 	}
 	return b.record("M1")
 }
-func (b *backend) Moves(_ context.Context, f MoveFilter) ([]move.Record, error) {
+func (b *backend) Moves(_ context.Context, f MoveFilter) ([]record.Record, error) {
 	b.note("moves", Caller{})
 	b.filter = f
 	r, err := b.record("M1")
-	return []move.Record{r}, err
+	return []record.Record{r}, err
 }
-func (b *backend) Move(_ context.Context, id string) (move.Record, error) {
+func (b *backend) Move(_ context.Context, id string) (record.Record, error) {
 	b.note("move", Caller{})
 	return b.record(id)
 }
-func (b *backend) Watch(ctx context.Context, id string, after int64) iter.Seq2[move.Event, error] {
-	return func(yield func(move.Event, error) bool) {
+func (b *backend) Watch(ctx context.Context, id string, after int64) iter.Seq2[record.Event, error] {
+	return func(yield func(record.Event, error) bool) {
 		b.mu.Lock()
 		b.seen = append(b.seen, after)
 		b.mu.Unlock()
@@ -196,10 +196,10 @@ func (b *backend) Watch(ctx context.Context, id string, after int64) iter.Seq2[m
 			b.mu.Unlock()
 			for _, e := range rest {
 				if e.Kind == "broken" {
-					yield(move.Event{}, fault.New(fault.StoreFailed, "HV01"))
+					yield(record.Event{}, fault.New(fault.StoreFailed, "HV01"))
 					return
 				}
-				if !yield(e, nil) || e.Kind == move.EventEnd {
+				if !yield(e, nil) || e.Kind == record.EventEnd {
 					return
 				}
 				after = e.Seq
@@ -207,17 +207,17 @@ func (b *backend) Watch(ctx context.Context, id string, after int64) iter.Seq2[m
 			select {
 			case <-changed:
 			case <-ctx.Done():
-				yield(move.Event{}, ctx.Err())
+				yield(record.Event{}, ctx.Err())
 				return
 			}
 		}
 	}
 }
-func (b *backend) CancelMove(_ context.Context, c Caller, id string) (move.Record, error) {
+func (b *backend) CancelMove(_ context.Context, c Caller, id string) (record.Record, error) {
 	b.note("cancel", c)
 	return b.record(id)
 }
-func (b *backend) ResolveMove(_ context.Context, c Caller, id string, keep Keep) (move.Record, error) {
+func (b *backend) ResolveMove(_ context.Context, c Caller, id string, keep Keep) (record.Record, error) {
 	b.note("resolve "+string(keep), c)
 	return b.record(id)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"drover/internal/fault"
-	"drover/internal/move"
+	"drover/internal/record"
 	"drover/internal/wire"
 )
 
@@ -34,11 +34,11 @@ type movesInput struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"at most so many, newest first"`
 }
 
-type startInput struct{ Body move.Request }
+type startInput struct{ Body record.Request }
 
 type startOutput struct {
 	Location string `header:"Location" doc:"the move"`
-	Body     move.Record
+	Body     record.Record
 }
 
 type resolveInput struct {
@@ -71,20 +71,20 @@ func (s *Server) operations(a huma.API) {
 
 	guarded(s, a, Operator, accepted(op("start-move", "POST /v1/moves", "Move a VM from this host to another")), s.startMove)
 	guarded(s, a, Viewer, op("list-moves", "GET /v1/moves", "Moves, newest first"),
-		func(ctx context.Context, _ Caller, in *movesInput) (*body[[]move.Record], error) {
-			return outList(b.Moves(ctx, MoveFilter{VM: in.VM, Role: move.Role(in.Role), Active: in.Active, Limit: in.Limit}))
+		func(ctx context.Context, _ Caller, in *movesInput) (*body[[]record.Record], error) {
+			return outList(b.Moves(ctx, MoveFilter{VM: in.VM, Role: record.Role(in.Role), Active: in.Active, Limit: in.Limit}))
 		})
 	guarded(s, a, Viewer, op("get-move", "GET /v1/moves/{id}", "One move"),
-		func(ctx context.Context, _ Caller, in *moveInput) (*body[move.Record], error) {
+		func(ctx context.Context, _ Caller, in *moveInput) (*body[record.Record], error) {
 			return out(b.Move(ctx, in.ID))
 		})
 	guarded(s, a, Viewer, streaming(a, op("watch-move", eventsRoute, "Events of a move, until it is over")), s.events)
 	guarded(s, a, Operator, op("cancel-move", "POST /v1/moves/{id}/cancel", "End a move before handover"),
-		func(ctx context.Context, c Caller, in *moveInput) (*body[move.Record], error) {
+		func(ctx context.Context, c Caller, in *moveInput) (*body[record.Record], error) {
 			return out(b.CancelMove(ctx, c, in.ID))
 		})
 	guarded(s, a, Administrator, op("resolve-move", "POST /v1/moves/{id}/resolve", "Decide a move whose outcome is unknown"),
-		func(ctx context.Context, c Caller, in *resolveInput) (*body[move.Record], error) {
+		func(ctx context.Context, c Caller, in *resolveInput) (*body[record.Record], error) {
 			return out(b.ResolveMove(ctx, c, in.ID, in.Body.Keep))
 		})
 
@@ -160,7 +160,7 @@ func unhealthy(a huma.API, o huma.Operation) huma.Operation {
 
 // streaming declares what a StreamResponse cannot: events, not one body.
 func streaming(a huma.API, o huma.Operation) huma.Operation {
-	schema := a.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[move.Event](), true, "")
+	schema := a.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[record.Event](), true, "")
 	o.Responses = map[string]*huma.Response{"200": {
 		Description: "Server-sent events; each one's data is an Event, its id the sequence number, its event the kind. " +
 			"After the one of kind end the stream ends. An event named problem reports that it cannot go on.",

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"drover/internal/fault"
-	"drover/internal/move"
+	"drover/internal/record"
 )
 
 // ask sends one request on an open connection.
@@ -273,7 +273,7 @@ func TestSocketKnowsWhoConnects(t *testing.T) {
 	if !h.Caller.Local || h.Caller.LocalUser != me {
 		t.Errorf("%+v, want %s", h.Caller, me)
 	}
-	_, err = c.StartMove(t.Context(), move.Request{VM: "A", Destination: "B"})
+	_, err = c.StartMove(t.Context(), record.Request{VM: "A", Destination: "B"})
 	if f := want(t, err, fault.RoleMissing); f.Args["operator"] != "local user "+me {
 		t.Error(f)
 	}

@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"time"
 
-	"drover/internal/move"
+	"drover/internal/record"
 )
 
 // Hello is what an agent says to anybody, before sign-in. Nothing in it is
@@ -94,10 +94,10 @@ type Health struct {
 
 // MoveFilter selects moves; the zero value selects all, newest first.
 type MoveFilter struct {
-	VM     string    // name or UUID
-	Role   move.Role // source, destination
-	Active bool      // only those that are not over
-	Limit  int       // 0: DefaultLimit
+	VM     string      // name or UUID
+	Role   record.Role // source, destination
+	Active bool        // only those that are not over
+	Limit  int         // 0: DefaultLimit
 }
 
 // Limits of a list of moves.

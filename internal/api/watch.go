@@ -14,7 +14,7 @@ import (
 	"github.com/tmaxmax/go-sse"
 
 	"drover/internal/fault"
-	"drover/internal/move"
+	"drover/internal/record"
 )
 
 // A server writes at least a comment every keepAlive; a client that hears
@@ -31,8 +31,8 @@ var errSilent = errors.New("the event stream is silent")
 // one of kind "end". A lost connection is made again, and goes on after the
 // last event seen; only when that fails for WatchPatience, or the agent refuses,
 // it yields an error, as its last item. The end of ctx ends it with an error.
-func (c *Client) Watch(ctx context.Context, id string, after int64) iter.Seq2[move.Event, error] {
-	return func(yield func(move.Event, error) bool) {
+func (c *Client) Watch(ctx context.Context, id string, after int64) iter.Seq2[record.Event, error] {
+	return func(yield func(record.Event, error) bool) {
 		w := &watcher{c: c, id: id, last: after, yield: yield}
 		pause := backoff.NewExponentialBackOff()
 		pause.InitialInterval, pause.MaxInterval = 200*time.Millisecond, 5*time.Second
@@ -49,7 +49,7 @@ func (c *Client) Watch(ctx context.Context, id string, after int64) iter.Seq2[mo
 				pause.Reset()
 			}
 			if !passing(err) || time.Since(lost) > c.o.WatchPatience {
-				yield(move.Event{}, err)
+				yield(record.Event{}, err)
 				return
 			}
 			in := pause.NextBackOff()
@@ -58,7 +58,7 @@ func (c *Client) Watch(ctx context.Context, id string, after int64) iter.Seq2[mo
 			}
 			select {
 			case <-ctx.Done():
-				yield(move.Event{}, c.broken(ctx, ctx.Err()))
+				yield(record.Event{}, c.broken(ctx, ctx.Err()))
 				return
 			case <-time.After(in):
 			}
@@ -79,7 +79,7 @@ type watcher struct {
 	c     *Client
 	id    string
 	last  int64
-	yield func(move.Event, error) bool
+	yield func(record.Event, error) bool
 	over  bool // nothing more is to be yielded
 
 	// Of the last connection: the agent agreed to stream; an event arrived.
@@ -131,13 +131,13 @@ func (w *watcher) pass(e sse.Event) error {
 		}
 		return p.Err()
 	}
-	var ev move.Event
+	var ev record.Event
 	if err := json.Unmarshal([]byte(e.Data), &ev); err != nil {
 		return w.c.garbled(err)
 	}
 	w.heard = true
 	w.last = max(w.last, ev.Seq)
-	if !w.yield(ev, nil) || ev.Kind == move.EventEnd {
+	if !w.yield(ev, nil) || ev.Kind == record.EventEnd {
 		w.over = true
 	}
 	return nil

@@ -13,11 +13,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"drover/internal/fault"
-	"drover/internal/move"
+	"drover/internal/record"
 )
 
 // collect runs Watch to its end and gives the seqs seen.
-func collect(c *Client, ctx context.Context, after int64, each func(move.Event)) (seqs []int64, err error) {
+func collect(c *Client, ctx context.Context, after int64, each func(record.Event)) (seqs []int64, err error) {
 	for e, err := range c.Watch(ctx, "M1", after) {
 		if err != nil {
 			return seqs, err
@@ -32,14 +32,14 @@ func collect(c *Client, ctx context.Context, after int64, each func(move.Event))
 
 func TestWatchEndsWithTheMove(t *testing.T) {
 	b := start(t)
-	b.backend.emit(move.EventPhase)
-	b.backend.emit(move.EventPlan)
-	seqs, err := collect(b.client("viewer"), t.Context(), 0, func(e move.Event) {
+	b.backend.emit(record.EventPhase)
+	b.backend.emit(record.EventPlan)
+	seqs, err := collect(b.client("viewer"), t.Context(), 0, func(e record.Event) {
 		switch e.Seq {
 		case 2:
-			b.backend.emit(move.EventNotice)
+			b.backend.emit(record.EventNotice)
 		case 3:
-			b.backend.emit(move.EventEnd)
+			b.backend.emit(record.EventEnd)
 		}
 	})
 	if d := cmp.Diff([]int64{1, 2, 3, 4}, seqs); d != "" || err != nil {
@@ -70,16 +70,16 @@ func TestWatchGoesOnWhereTheConnectionBroke(t *testing.T) {
 		o.Retrying = func(error, time.Duration) { retries++ }
 	})
 	for range 3 {
-		b.backend.emit(move.EventPhase)
+		b.backend.emit(record.EventPhase)
 	}
-	seqs, err := collect(c, t.Context(), 0, func(e move.Event) {
+	seqs, err := collect(c, t.Context(), 0, func(e record.Event) {
 		switch e.Seq {
 		case 3:
 			(<-cut).Close()
-			b.backend.emit(move.EventPhase)
+			b.backend.emit(record.EventPhase)
 		case 4:
 			(<-cut).Close()
-			b.backend.emit(move.EventEnd)
+			b.backend.emit(record.EventEnd)
 		}
 	})
 	if d := cmp.Diff([]int64{1, 2, 3, 4, 5}, seqs); d != "" || err != nil {
@@ -94,16 +94,16 @@ func TestWatchGoesOnWhereTheConnectionBroke(t *testing.T) {
 
 func TestWatchSurvivesARestartOfTheAgent(t *testing.T) {
 	b := start(t)
-	b.backend.emit(move.EventPhase)
+	b.backend.emit(record.EventPhase)
 	o := b.server.o
 	o.Listen, o.Registry = []string{b.addr}, nil
-	seqs, err := collect(b.client("viewer"), t.Context(), 0, func(e move.Event) {
+	seqs, err := collect(b.client("viewer"), t.Context(), 0, func(e record.Event) {
 		if e.Seq == 1 {
 			if err := b.stop(); err != nil {
 				t.Error(err)
 			}
 			b.run(o)
-			b.backend.emit(move.EventEnd)
+			b.backend.emit(record.EventEnd)
 		}
 	})
 	if d := cmp.Diff([]int64{1, 2}, seqs); d != "" || err != nil {
@@ -113,14 +113,14 @@ func TestWatchSurvivesARestartOfTheAgent(t *testing.T) {
 
 func TestWatchLeavesASilentConnection(t *testing.T) {
 	b := start(t, func(o *Options) { o.keepAlive = time.Hour })
-	b.backend.emit(move.EventPhase)
+	b.backend.emit(record.EventPhase)
 	var told []error
 	c := b.client("viewer", func(o *ClientOptions) {
 		o.silence = 100 * time.Millisecond
 		o.WatchPatience = 150 * time.Millisecond // counts only while there is no connection
 		o.Retrying = func(err error, _ time.Duration) {
 			if told = append(told, err); len(told) == 3 {
-				b.backend.emit(move.EventEnd)
+				b.backend.emit(record.EventEnd)
 			}
 		}
 	})
@@ -140,8 +140,8 @@ func TestWatchStops(t *testing.T) {
 		want(t, err, fault.MoveNotFound)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	b.backend.emit(move.EventPhase)
-	_, err := collect(c, ctx, 0, func(move.Event) { cancel() })
+	b.backend.emit(record.EventPhase)
+	_, err := collect(c, ctx, 0, func(record.Event) { cancel() })
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
@@ -163,8 +163,8 @@ func TestWatchStops(t *testing.T) {
 func TestEventStreamOnTheWire(t *testing.T) {
 	// The stream outlives the time that a request's body may take.
 	b := start(t, func(o *Options) { o.keepAlive, o.bodyTime = 20*time.Millisecond, 30*time.Millisecond })
-	b.backend.emit(move.EventPhase)
-	b.backend.emit(move.EventPhase)
+	b.backend.emit(record.EventPhase)
+	b.backend.emit(record.EventPhase)
 	conn := b.signed("viewer")
 	req, err := http.NewRequest("GET", "https://HV01/v1/moves/M1/events?after=0", nil)
 	if err != nil {
@@ -187,7 +187,7 @@ func TestEventStreamOnTheWire(t *testing.T) {
 	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
 		if lines.Text() == ": alive" {
 			if alive++; alive == 5 {
-				b.backend.emit(move.EventEnd)
+				b.backend.emit(record.EventEnd)
 			}
 			continue
 		}
@@ -209,15 +209,15 @@ func TestStopEndsStreamsAtOnceAndLetsRequestsFinish(t *testing.T) {
 	b.backend.block = make(chan struct{})
 	b.backend.ctxErr = make(chan error, 1)
 	c := b.client("operator", func(o *ClientOptions) { o.WatchPatience = time.Nanosecond })
-	b.backend.emit(move.EventPhase)
+	b.backend.emit(record.EventPhase)
 	started := make(chan error, 1)
 	go func() {
-		_, err := c.StartMove(context.Background(), move.Request{VM: "A", Destination: "B"})
+		_, err := c.StartMove(context.Background(), record.Request{VM: "A", Destination: "B"})
 		started <- err
 	}()
 	poll(t, func() bool { return len(b.backend.called()) > 0 })
 	stopped := make(chan error, 1)
-	_, err := collect(c, t.Context(), 0, func(move.Event) { go func() { stopped <- b.stop() }() })
+	_, err := collect(c, t.Context(), 0, func(record.Event) { go func() { stopped <- b.stop() }() })
 	if f := fault.From(err); f.Code != fault.PeerGone && f.Code != fault.AgentUnreachable {
 		t.Error("watch:", err)
 	}
@@ -237,7 +237,7 @@ func TestStopEndsRequestsAfterGraceAndWaitsForThem(t *testing.T) {
 	c := b.client("operator")
 	done := make(chan error, 1)
 	go func() {
-		_, err := c.StartMove(context.Background(), move.Request{VM: "A", Destination: "B"})
+		_, err := c.StartMove(context.Background(), record.Request{VM: "A", Destination: "B"})
 		done <- err
 	}()
 	poll(t, func() bool { return len(b.backend.called()) > 0 })

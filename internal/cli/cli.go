@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"drover/internal/fault"
+	"drover/internal/version"
 )
 
 // Run carries out one command line (without the program's name) and returns
@@ -75,7 +76,7 @@ have no cluster and no shared storage, as an operator known by Kerberos.`,
 		Example: `  drover login alice@EXAMPLE.ORG
   drover vm list --host HV01
   drover move APP01 --host HV01 --to HV02 --include-storage`,
-		Version:       buildVersion().Version,
+		Version:       version.String(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          knownSubcommand,

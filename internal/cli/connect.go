@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"drover/internal/api"
-	"drover/internal/move"
+	"drover/internal/record"
 )
 
 // DefaultSocket is where droverd listens for local users.
@@ -23,12 +23,12 @@ type agent interface {
 	Host(ctx context.Context) (api.HostInfo, error)
 	VMs(ctx context.Context) ([]api.VM, error)
 	VM(ctx context.Context, name string) (api.VM, error)
-	StartMove(ctx context.Context, r move.Request) (move.Record, error)
-	Moves(ctx context.Context, f api.MoveFilter) ([]move.Record, error)
-	Move(ctx context.Context, id string) (move.Record, error)
-	Watch(ctx context.Context, id string, after int64) iter.Seq2[move.Event, error]
-	CancelMove(ctx context.Context, id string) (move.Record, error)
-	ResolveMove(ctx context.Context, id string, keep api.Keep) (move.Record, error)
+	StartMove(ctx context.Context, r record.Request) (record.Record, error)
+	Moves(ctx context.Context, f api.MoveFilter) ([]record.Record, error)
+	Move(ctx context.Context, id string) (record.Record, error)
+	Watch(ctx context.Context, id string, after int64) iter.Seq2[record.Event, error]
+	CancelMove(ctx context.Context, id string) (record.Record, error)
+	ResolveMove(ctx context.Context, id string, keep api.Keep) (record.Record, error)
 	Tickets(ctx context.Context) ([]api.Ticket, error)
 	PurgeTickets(ctx context.Context, service string) (int, error)
 	Close() error

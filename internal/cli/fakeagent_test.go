@@ -13,8 +13,7 @@ import (
 
 	"drover/internal/api"
 	"drover/internal/fault"
-	"drover/internal/move"
-	"drover/internal/plan"
+	"drover/internal/record"
 	"drover/internal/wire"
 )
 
@@ -26,12 +25,11 @@ type fakeAgent struct {
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and made anew on every change
-	rec     move.Record
-	events  []move.Event
+	rec     record.Record
+	events  []record.Event
 	clock   time.Time
 	done    map[string]bool // cancelled, watched, and what the test sets
 	wg      sync.WaitGroup
-	ctx     context.Context
 	stop    context.CancelFunc
 }
 
@@ -116,16 +114,16 @@ func (f *fakeAgent) play(ctx context.Context) {
 		switch w[0] {
 		case "refuse", "vm":
 		case "phase":
-			f.emit(move.Event{Kind: move.EventPhase, Phase: move.Phase(w[1])})
+			f.emit(record.Event{Kind: record.EventPhase, Phase: record.Phase(w[1])})
 		case "notice":
-			f.emit(move.Event{Kind: move.EventNotice, Phase: f.rec.Phase, Text: strings.Join(w[1:], " ")})
+			f.emit(record.Event{Kind: record.EventNotice, Phase: f.rec.Phase, Text: strings.Join(w[1:], " ")})
 		case "plan":
-			f.emit(move.Event{Kind: move.EventPlan, Phase: f.rec.Phase, Plan: f.plan(w[1:])})
+			f.emit(record.Event{Kind: record.EventPlan, Phase: f.rec.Phase, Plan: f.plan(w[1:])})
 			if over = f.rec.Request.DryRun; over {
-				f.emit(move.Event{Kind: move.EventEnd, Phase: move.Done})
+				f.emit(record.Event{Kind: record.EventEnd, Phase: record.Done})
 			}
 		case "progress":
-			f.emit(move.Event{Kind: move.EventProgress, Phase: f.rec.Phase, Progress: f.progress(w[1])})
+			f.emit(record.Event{Kind: record.EventProgress, Phase: f.rec.Phase, Progress: f.progress(w[1])})
 		case "wait": // for a word of done, or of the script: `release`
 			if !f.until(ctx, func() bool { return f.done[w[1]] }) {
 				return
@@ -142,7 +140,7 @@ func (f *fakeAgent) play(ctx context.Context) {
 	}
 }
 
-func (f *fakeAgent) emit(ev move.Event) {
+func (f *fakeAgent) emit(ev record.Event) {
 	f.change(func() {
 		ev.Seq, ev.Move, ev.Time = int64(len(f.events)+1), f.rec.ID, f.clock
 		f.rec.Phase, f.rec.Updated = ev.Phase, ev.Time
@@ -152,7 +150,7 @@ func (f *fakeAgent) emit(ev move.Event) {
 		if ev.Progress != nil {
 			f.rec.Progress = ev.Progress
 		}
-		if ev.Kind == move.EventEnd {
+		if ev.Kind == record.EventEnd {
 			f.rec.Summary, f.rec.Error, f.rec.Ended = ev.Summary, ev.Error, &ev.Time
 		}
 		f.events = append(f.events, ev)
@@ -164,22 +162,22 @@ const (
 	fakeService  = "Microsoft Virtual System Migration Service/HV02"
 )
 
-func (f *fakeAgent) plan(words []string) *plan.Plan {
+func (f *fakeAgent) plan(words []string) *record.Plan {
 	q := f.rec.Request
-	p := &plan.Plan{
+	p := &record.Plan{
 		VM: q.VM, UUID: "6f7d9b0e-0000-4000-8000-000000000001", Kind: wire.Live, Source: f.host, Destination: q.Destination,
-		Network:     plan.Network{Subnet: netip.MustParsePrefix("192.168.10.0/24"), Source: netip.MustParseAddr("192.168.10.1"), Destination: netip.MustParseAddr("192.168.10.2")},
+		Network:     record.Network{Subnet: netip.MustParsePrefix("192.168.10.0/24"), Source: netip.MustParseAddr("192.168.10.1"), Destination: netip.MustParseAddr("192.168.10.2")},
 		MemoryBytes: 4 * gib, Codec: "TCPIP", Encryption: "TLS_AES_128_GCM_SHA256", Connections: max(q.Connections, 1),
-		Disks:      []plan.Disk{{Target: "sda", Action: wire.Empty}},
-		Delegation: plan.Delegation{Operator: fakeOperator, Account: f.host + "$", Service: fakeService, Method: "ticket"},
+		Disks:      []record.Disk{{Target: "sda", Action: wire.Empty}},
+		Delegation: record.Delegation{Operator: fakeOperator, Account: f.host + "$", Service: fakeService, Method: "ticket"},
 		Keeps:      q.RetainVHDCopiesOnSource,
 	}
 	if q.IncludeStorage {
-		p.Disks = append(p.Disks, plan.Disk{Target: "vda", Action: wire.Copy, Format: "qcow2", SourcePath: "/srv/vms/app01.qcow2", DestinationPath: "/srv/vms/app01.qcow2", VirtualBytes: 10 * gib, AllocatedBytes: 3 * gib})
+		p.Disks = append(p.Disks, record.Disk{Target: "vda", Action: wire.Copy, Format: "qcow2", SourcePath: "/srv/vms/app01.qcow2", DestinationPath: "/srv/vms/app01.qcow2", VirtualBytes: 10 * gib, AllocatedBytes: 3 * gib})
 		p.Delegation.StorageService = "cifs/HV02"
 	}
 	if slices.Contains(words, "shared") {
-		p.Disks = append(p.Disks, plan.Disk{Target: "vdb", Action: wire.Shared, Format: "raw", SourcePath: "/mnt/nfs/app01.raw", VirtualBytes: gib, AllocatedBytes: gib})
+		p.Disks = append(p.Disks, record.Disk{Target: "vdb", Action: wire.Shared, Format: "raw", SourcePath: "/mnt/nfs/app01.raw", VirtualBytes: gib, AllocatedBytes: gib})
 	}
 	if slices.Contains(words, "offline") {
 		p.Kind = wire.Offline
@@ -188,39 +186,39 @@ func (f *fakeAgent) plan(words []string) *plan.Plan {
 }
 
 // progress at PERCENT of memory and of the disk.
-func (f *fakeAgent) progress(word string) *move.Progress {
+func (f *fakeAgent) progress(word string) *record.Progress {
 	var n uint64
 	if _, err := fmt.Sscan(word, &n); err != nil {
 		panic(err)
 	}
-	at := func(name string, total, speed uint64) move.Item {
-		return move.Item{Name: name, Total: total, Done: total * n / 100, Remaining: total * (100 - n) / 100, Rate: speed}
+	at := func(name string, total, speed uint64) record.Item {
+		return record.Item{Name: name, Total: total, Done: total * n / 100, Remaining: total * (100 - n) / 100, Rate: speed}
 	}
-	p := &move.Progress{Time: f.clock, Phase: f.rec.Phase, Memory: at("memory", 4*gib, 112*mib), DirtyRate: 12 * mib, Iteration: 2, WireBytes: 5 * gib * n / 100}
+	p := &record.Progress{Time: f.clock, Phase: f.rec.Phase, Memory: at("memory", 4*gib, 112*mib), DirtyRate: 12 * mib, Iteration: 2, WireBytes: 5 * gib * n / 100}
 	if f.rec.Request.IncludeStorage {
-		p.Disks = []move.Item{at("vda", 10*gib, 95*mib)}
+		p.Disks = []record.Item{at("vda", 10*gib, 95*mib)}
 	}
 	return p
 }
 
-func (f *fakeAgent) end(words []string) move.Event {
-	ev := move.Event{Kind: move.EventEnd, Phase: move.Phase(words[0])}
+func (f *fakeAgent) end(words []string) record.Event {
+	ev := record.Event{Kind: record.EventEnd, Phase: record.Phase(words[0])}
 	switch words[0] {
 	case "done":
 		ev.Summary = f.summary()
 	case "fault":
-		ev.Phase, ev.Error = move.Failed, f.fault(words[1:])
+		ev.Phase, ev.Error = record.Failed, f.fault(words[1:])
 	case "cancelled":
 		ev.Error = fault.New(fault.Cancelled, f.host)
 	}
 	return ev
 }
 
-func (f *fakeAgent) summary() *move.Summary {
-	s := &move.Summary{
+func (f *fakeAgent) summary() *record.Summary {
+	s := &record.Summary{
 		TotalMS: 41200, BlackoutMS: 212, QEMUDowntimeMS: 180, MemoryBytes: 4 * gib, WireBytes: 5 * gib, Network: "192.168.10.0/24",
 		Operator: fakeOperator, DelegatedService: fakeService, DelegatedBy: f.host + "$", SignIn: "own-credentials", Encrypted: true,
-		Streams: []move.StreamProof{
+		Streams: []record.StreamProof{
 			{Kind: "control", Local: "192.168.10.1:40112", Remote: "192.168.10.2:6600", WireBytes: 12 << 10, Encrypted: true, Cipher: "TLS_AES_128_GCM_SHA256"},
 			{Kind: "memory", Local: "192.168.10.1:40114", Remote: "192.168.10.2:6600", WireBytes: 5 * gib, Encrypted: true, Cipher: "TLS_AES_128_GCM_SHA256"},
 		},
@@ -265,14 +263,14 @@ func (f *fakeAgent) VM(_ context.Context, name string) (api.VM, error) {
 	return api.VM{}, fault.New(fault.VMNotFound, f.host, "vm", name)
 }
 
-func (f *fakeAgent) StartMove(_ context.Context, c api.Caller, r move.Request) (move.Record, error) {
+func (f *fakeAgent) StartMove(_ context.Context, c api.Caller, r record.Request) (record.Record, error) {
 	if err := f.refusal("start"); err != nil {
-		return move.Record{}, err
+		return record.Record{}, err
 	}
 	f.close() // the move before
 	f.change(func() {
 		f.events, f.clock, f.done = nil, start, map[string]bool{}
-		f.rec = move.Record{ID: fakeID, Role: move.Source, Phase: move.Queued, VM: r.VM, Peer: r.Destination, Operator: fakeOperator, Request: r, Created: start, Updated: start}
+		f.rec = record.Record{ID: fakeID, Role: record.Source, Phase: record.Queued, VM: r.VM, Peer: r.Destination, Operator: fakeOperator, Request: r, Created: start, Updated: start}
 	})
 	ctx, stop := context.WithCancel(context.Background())
 	f.stop = stop
@@ -280,7 +278,7 @@ func (f *fakeAgent) StartMove(_ context.Context, c api.Caller, r move.Request) (
 	return f.record(), nil
 }
 
-func (f *fakeAgent) record() move.Record {
+func (f *fakeAgent) record() record.Record {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.rec
@@ -293,22 +291,22 @@ func (f *fakeAgent) known(id string) error {
 	return nil
 }
 
-func (f *fakeAgent) Moves(_ context.Context, q api.MoveFilter) ([]move.Record, error) {
+func (f *fakeAgent) Moves(_ context.Context, q api.MoveFilter) ([]record.Record, error) {
 	r := f.record()
 	if r.ID == "" || q.VM != "" && q.VM != r.VM || q.Active && r.Phase.Over() {
 		return nil, nil
 	}
-	return []move.Record{r}, nil
+	return []record.Record{r}, nil
 }
 
-func (f *fakeAgent) Move(_ context.Context, id string) (move.Record, error) {
+func (f *fakeAgent) Move(_ context.Context, id string) (record.Record, error) {
 	return f.record(), f.known(id)
 }
 
-func (f *fakeAgent) Watch(ctx context.Context, id string, after int64) iter.Seq2[move.Event, error] {
-	return func(yield func(move.Event, error) bool) {
+func (f *fakeAgent) Watch(ctx context.Context, id string, after int64) iter.Seq2[record.Event, error] {
+	return func(yield func(record.Event, error) bool) {
 		if err := f.refusal("watch"); err != nil {
-			yield(move.Event{}, err)
+			yield(record.Event{}, err)
 			return
 		}
 		for n := int(after); ; n++ {
@@ -319,30 +317,30 @@ func (f *fakeAgent) Watch(ctx context.Context, id string, after int64) iter.Seq2
 			f.mu.Lock()
 			ev := f.events[n]
 			f.mu.Unlock()
-			if !yield(ev, nil) || ev.Kind == move.EventEnd {
+			if !yield(ev, nil) || ev.Kind == record.EventEnd {
 				return
 			}
 		}
 	}
 }
 
-func (f *fakeAgent) CancelMove(_ context.Context, _ api.Caller, id string) (move.Record, error) {
+func (f *fakeAgent) CancelMove(_ context.Context, _ api.Caller, id string) (record.Record, error) {
 	if err := f.known(id); err != nil {
-		return move.Record{}, err
+		return record.Record{}, err
 	}
 	f.change(func() { f.done["cancelled"] = true })
 	return f.record(), f.refusal("cancel")
 }
 
-func (f *fakeAgent) ResolveMove(_ context.Context, _ api.Caller, id string, keep api.Keep) (move.Record, error) {
+func (f *fakeAgent) ResolveMove(_ context.Context, _ api.Caller, id string, keep api.Keep) (record.Record, error) {
 	if err := f.known(id); err != nil {
-		return move.Record{}, err
+		return record.Record{}, err
 	}
 	if err := f.refusal("resolve"); err != nil {
-		return move.Record{}, err
+		return record.Record{}, err
 	}
 	f.change(func() {
-		f.rec.Phase = map[api.Keep]move.Phase{api.KeepSource: move.Failed, api.KeepDestination: move.Done}[keep]
+		f.rec.Phase = map[api.Keep]record.Phase{api.KeepSource: record.Failed, api.KeepDestination: record.Done}[keep]
 	})
 	return f.record(), nil
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"drover/internal/fault"
-	"drover/internal/move"
+	"drover/internal/record"
 )
 
 // follower watches one move to its end, draws it, and turns Ctrl-C into a
@@ -19,7 +19,7 @@ type follower struct {
 	target target
 	view   *view
 	draw   drawer
-	rec    move.Record
+	rec    record.Record
 	// yes: Ctrl-C cancels without a question.
 	yes bool
 	// onlyWatch: Ctrl-C ends the watching and leaves the move alone.
@@ -42,7 +42,7 @@ type follower struct {
 }
 
 type item struct {
-	ev  move.Event
+	ev  record.Event
 	err error
 }
 
@@ -125,7 +125,7 @@ func (f *follower) step(ctx context.Context, ticks <-chan time.Time) (over bool,
 }
 
 // event takes one event; the last one ends the following.
-func (f *follower) event(ev move.Event) (over bool, err error) {
+func (f *follower) event(ev record.Event) (over bool, err error) {
 	if f.lost {
 		f.lost = false
 		f.notice("connected to %s again", f.target)
@@ -142,9 +142,9 @@ func (f *follower) event(ev move.Event) (over bool, err error) {
 	if f.question == nil {
 		f.draw.event(f.view, ev, now)
 	}
-	if ev.Kind == move.EventEnd || (f.leaveUnknown && ev.Phase == move.Unknown) {
+	if ev.Kind == record.EventEnd || (f.leaveUnknown && ev.Phase == record.Unknown) {
 		f.rec.Summary, f.rec.Error = ev.Summary, ev.Error
-		if f.view.cancelling && ev.Phase == move.Done {
+		if f.view.cancelling && ev.Phase == record.Done {
 			f.notice("not cancelled: the move was done before")
 		}
 		return true, nil
@@ -237,7 +237,7 @@ func (f *follower) cancel(ctx context.Context) {
 }
 
 // outcome is how a move ended, as an error: nil when it is done.
-func outcome(r *move.Record, t target) error {
+func outcome(r *record.Record, t target) error {
 	host := t.String()
 	if r.Plan != nil {
 		host = r.Plan.Source
@@ -245,11 +245,11 @@ func outcome(r *move.Record, t target) error {
 	switch {
 	case r.Error != nil:
 		return r.Error
-	case r.Phase == move.Cancelled:
+	case r.Phase == record.Cancelled:
 		return fault.New(fault.Cancelled, "")
-	case r.Phase == move.Unknown:
+	case r.Phase == record.Unknown:
 		return fault.New(fault.OutcomeUnknown, host, "move", r.ID, "vm", r.VM, "destination", r.Request.Destination)
-	case r.Phase == move.Failed:
+	case r.Phase == record.Failed:
 		return fault.Wrap(fmt.Errorf("move %s failed and gave no reason", r.ID), fault.Internal, host)
 	}
 	return nil

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"drover/internal/fault"
-	"drover/internal/move"
+	"drover/internal/record"
 )
 
 type moveOptions struct {
@@ -103,8 +103,8 @@ func (o *moveOptions) check() error {
 	return checkHost("--to", o.to)
 }
 
-func (o *moveOptions) request() move.Request {
-	return move.Request{
+func (o *moveOptions) request() record.Request {
+	return record.Request{
 		VM: o.vm, Destination: o.to, IncludeStorage: o.storage, DestinationStoragePath: o.storagePath,
 		RetainVHDCopiesOnSource: o.retain, Connections: o.connections,
 		MaxBlackoutMS: int(o.blackout / time.Millisecond), DryRun: o.dryRun,
@@ -146,7 +146,7 @@ func tellLost(lost chan<- string) func(error, time.Duration) {
 
 // start asks the agent to start. A signal meanwhile is kept for the follower,
 // because the move may have started already; a second one gives up.
-func (p *program) start(ctx context.Context, a agent, o moveOptions, signals <-chan os.Signal) (rec move.Record, pending os.Signal, err error) {
+func (p *program) start(ctx context.Context, a agent, o moveOptions, signals <-chan os.Signal) (rec record.Record, pending os.Signal, err error) {
 	ctx, giveUp := context.WithCancel(ctx)
 	defer giveUp()
 	var wg sync.WaitGroup
@@ -192,7 +192,7 @@ func (p *program) stay(ctx context.Context, f *follower) error {
 }
 
 // ended prints the result of a move that is over.
-func (p *program) ended(r *move.Record, t target) error {
+func (p *program) ended(r *record.Record, t target) error {
 	end := outcome(r, t)
 	if p.out != table {
 		if err := p.out.write(p.stdout, withError(r, end)); err != nil || end == nil {
@@ -212,7 +212,7 @@ func (p *program) ended(r *move.Record, t target) error {
 
 // left reports why a move was left before its end. JSON has the record, because
 // the id in it leads back to the move.
-func (p *program) left(r *move.Record, why error) error {
+func (p *program) left(r *record.Record, why error) error {
 	if p.out == table {
 		return why
 	}
@@ -223,7 +223,7 @@ func (p *program) left(r *move.Record, why error) error {
 }
 
 // withError gives a record of which JSON always says why it did not succeed.
-func withError(r *move.Record, end error) *move.Record {
+func withError(r *record.Record, end error) *record.Record {
 	if end == nil || r.Error != nil {
 		return r
 	}
@@ -233,7 +233,7 @@ func withError(r *move.Record, end error) *move.Record {
 }
 
 // detached prints what leads back to a move that goes on alone.
-func (p *program) detached(r *move.Record) error {
+func (p *program) detached(r *record.Record) error {
 	if p.out != table {
 		return p.out.write(p.stdout, r)
 	}

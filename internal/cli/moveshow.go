@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"drover/internal/move"
+	"drover/internal/record"
 )
 
 type moveShowOptions struct{ target target }
@@ -37,7 +37,7 @@ func newMoveShow(p *program) *cobra.Command {
 	return cmd
 }
 
-func printRecord(w io.Writer, r *move.Record) error {
+func printRecord(w io.Writer, r *record.Record) error {
 	s := sheet{title: "Move " + r.ID}
 	s.add("vm", "%s %s", r.VM, r.UUID)
 	s.add("phase", "%s", r.Phase)
@@ -75,7 +75,7 @@ func printRecord(w io.Writer, r *move.Record) error {
 }
 
 // asked is the request in the words of the flags.
-func asked(q move.Request) []string {
+func asked(q record.Request) []string {
 	out := []string{"to " + q.Destination}
 	if q.IncludeStorage {
 		out = append(out, "with storage")

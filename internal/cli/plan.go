@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"io"
 
-	"drover/internal/plan"
+	"drover/internal/record"
 	"drover/internal/wire"
 )
 
 // printPlan shows what a move will do, in a few lines.
-func printPlan(w io.Writer, p *plan.Plan) error {
+func printPlan(w io.Writer, p *record.Plan) error {
 	s := sheet{title: fmt.Sprintf("Plan: move %s (%s) from %s to %s", p.VM, kindText(p.Kind), p.Source, p.Destination)}
 	s.add("network", "%s, %s -> %s", p.Network.Subnet, p.Network.Source, p.Network.Destination)
 	if p.Kind != wire.Offline {
@@ -44,7 +44,7 @@ func kindText(k wire.MoveKind) string {
 	return "live"
 }
 
-func diskText(d plan.Disk) string {
+func diskText(d record.Disk) string {
 	switch d.Action {
 	case wire.Shared:
 		return fmt.Sprintf("shared, stays in place: %s %s, %s", d.Format, size(d.VirtualBytes), d.SourcePath)
@@ -55,7 +55,7 @@ func diskText(d plan.Disk) string {
 }
 
 // methodText says how the source comes to act for the operator, see
-// plan.Delegation.
+// record.Delegation.
 func methodText(method string) string {
 	switch method {
 	case "ticket":
@@ -66,7 +66,7 @@ func methodText(method string) string {
 	return method
 }
 
-func afterwards(p *plan.Plan) string {
+func afterwards(p *record.Plan) string {
 	if p.Keeps {
 		return "disk files stay on " + p.Source
 	}

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"drover/internal/move"
+	"drover/internal/record"
 )
 
 // view is what is known of a running move, for drawing. It does no I/O and
@@ -14,21 +14,21 @@ import (
 // the text.
 type view struct {
 	vm, source, destination string
-	phase                   move.Phase
-	progress                *move.Progress
+	phase                   record.Phase
+	progress                *record.Progress
 	created                 time.Time     // by the agent's clock
 	age                     time.Duration // of the move at the last event, by the agent's clock
 	received                time.Time     // when that event came, by our clock
 	cancelling              bool
 }
 
-func newView(r *move.Record, now time.Time) *view {
+func newView(r *record.Record, now time.Time) *view {
 	src, dst := ends(r)
 	return &view{vm: r.VM, source: src, destination: dst, phase: r.Phase, created: r.Created, received: now}
 }
 
 // apply takes one event into the view.
-func (v *view) apply(ev move.Event, now time.Time) {
+func (v *view) apply(ev record.Event, now time.Time) {
 	v.phase = ev.Phase
 	if ev.Plan != nil {
 		v.vm, v.source, v.destination = ev.Plan.VM, ev.Plan.Source, ev.Plan.Destination
@@ -69,11 +69,11 @@ func (v *view) block(width, height int, now time.Time) []string {
 
 // visible are the items that fit into n lines: memory, then the disks under
 // way, then those that are done, and how many are left out.
-func visible(p *move.Progress, n int) (items []move.Item, hidden int) {
+func visible(p *record.Progress, n int) (items []record.Item, hidden int) {
 	if p.Memory.Total > 0 {
 		items = append(items, p.Memory)
 	}
-	var done []move.Item
+	var done []record.Item
 	for _, d := range p.Disks {
 		if d.Remaining == 0 && d.Total > 0 {
 			done = append(done, d)
@@ -89,7 +89,7 @@ func visible(p *move.Progress, n int) (items []move.Item, hidden int) {
 }
 
 // itemLines draws items in columns, with a bar where there is room for one.
-func itemLines(items []move.Item, width int) []string {
+func itemLines(items []record.Item, width int) []string {
 	rows := make([][]string, 0, len(items))
 	for _, it := range items {
 		rows = append(rows, []string{
@@ -121,14 +121,14 @@ func itemLines(items []move.Item, width int) []string {
 	return lines
 }
 
-func barText(width int, it move.Item) string {
+func barText(width int, it record.Item) string {
 	inner := width - 2
 	full := int(percent(it.Total, it.Remaining)) * inner / 100
 	return "[" + strings.Repeat("#", full) + strings.Repeat(".", inner-full) + "]"
 }
 
 // rest is what is known of the transfer as a whole.
-func rest(p *move.Progress) string {
+func rest(p *record.Progress) string {
 	parts := []string{}
 	if p.Memory.Total > 0 {
 		parts = append(parts, "dirty rate "+rate(p.DirtyRate), fmt.Sprintf("iteration %d", p.Iteration))
@@ -163,7 +163,7 @@ func (v *view) oneLine(now time.Time) string {
 // drawer puts a view on a screen.
 type drawer interface {
 	// event is called for each event, after the view has taken it.
-	event(v *view, ev move.Event, now time.Time)
+	event(v *view, ev record.Event, now time.Time)
 	// tick is called about once a second.
 	tick(v *view, now time.Time)
 	// notice prints a line that stays.
@@ -185,8 +185,8 @@ type redrawer struct {
 	height int // lines on the screen that are ours
 }
 
-func (d *redrawer) event(v *view, ev move.Event, now time.Time) {
-	if ev.Kind == move.EventNotice {
+func (d *redrawer) event(v *view, ev record.Event, now time.Time) {
+	if ev.Kind == record.EventNotice {
 		d.notice(ev.Text)
 	}
 	d.tick(v, now)
@@ -237,13 +237,13 @@ const lineEvery = 5 * time.Second
 // backlog of a move that is watched late is thinned out as well.
 type liner struct {
 	w     io.Writer
-	phase move.Phase
+	phase record.Phase
 	last  time.Time
 }
 
-func (l *liner) event(v *view, ev move.Event, now time.Time) {
+func (l *liner) event(v *view, ev record.Event, now time.Time) {
 	switch {
-	case ev.Kind == move.EventNotice:
+	case ev.Kind == record.EventNotice:
 		l.notice(ev.Text)
 	case ev.Phase != l.phase:
 		l.phase = ev.Phase

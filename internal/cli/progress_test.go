@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"drover/internal/move"
+	"drover/internal/record"
 )
 
 const (
@@ -20,11 +20,11 @@ var start = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 
 // transferView is a move 42 s old: memory under way, one disk done, one not.
 func transferView() *view {
-	v := newView(&move.Record{ID: "01", VM: "APP01", Peer: "HV02", Role: move.Source, Created: start}, start)
+	v := newView(&record.Record{ID: "01", VM: "APP01", Peer: "HV02", Role: record.Source, Created: start}, start)
 	v.source, v.destination = "HV01", "HV02"
-	v.apply(move.Event{Time: start.Add(42 * time.Second), Kind: move.EventProgress, Phase: move.Transfer, Progress: &move.Progress{
-		Memory:    move.Item{Name: "memory", Total: 4 * gib, Done: 5 * gib, Remaining: gib, Rate: 112 * mib},
-		Disks:     []move.Item{{Name: "vda", Total: 10 * gib, Done: 10 * gib}, {Name: "vdb", Total: 2 * gib, Done: gib / 2, Remaining: 3 * gib / 2, Rate: 95 * mib}},
+	v.apply(record.Event{Time: start.Add(42 * time.Second), Kind: record.EventProgress, Phase: record.Transfer, Progress: &record.Progress{
+		Memory:    record.Item{Name: "memory", Total: 4 * gib, Done: 5 * gib, Remaining: gib, Rate: 112 * mib},
+		Disks:     []record.Item{{Name: "vda", Total: 10 * gib, Done: 10 * gib}, {Name: "vdb", Total: 2 * gib, Done: gib / 2, Remaining: 3 * gib / 2, Rate: 95 * mib}},
 		DirtyRate: 12 * mib, Iteration: 3, WireBytes: 15 * gib, BlackoutMS: 120,
 	}}, start)
 	return v
@@ -84,11 +84,11 @@ APP01  HV01 -> HV02  transfer  00:42
 
 func TestElapsedRunsBetweenEventsAndIgnoresTheDifferenceOfClocks(t *testing.T) {
 	ours := start.Add(-7 * time.Hour)
-	v := newView(&move.Record{VM: "A", Created: start}, ours)
+	v := newView(&record.Record{VM: "A", Created: start}, ours)
 	if got := v.elapsed(ours.Add(3 * time.Second)); got != 3*time.Second {
 		t.Errorf("before any event: %v, want 3s", got)
 	}
-	v.apply(move.Event{Time: start.Add(10 * time.Second), Phase: move.Prepare}, ours.Add(time.Minute))
+	v.apply(record.Event{Time: start.Add(10 * time.Second), Phase: record.Prepare}, ours.Add(time.Minute))
 	if got := v.elapsed(ours.Add(time.Minute + 2*time.Second)); got != 12*time.Second {
 		t.Errorf("after an event: %v, want 12s", got)
 	}
@@ -97,10 +97,10 @@ func TestElapsedRunsBetweenEventsAndIgnoresTheDifferenceOfClocks(t *testing.T) {
 func TestRedrawTakesBackExactlyItsOwnLines(t *testing.T) {
 	var b strings.Builder
 	d := &redrawer{screen: &screen{w: &b, terminal: true, size: func() (int, int) { return 62, 24 }}}
-	v := newView(&move.Record{VM: "A", Peer: "HV02", Role: move.Source, Created: start, Phase: move.Queued}, start)
+	v := newView(&record.Record{VM: "A", Peer: "HV02", Role: record.Source, Created: start, Phase: record.Queued}, start)
 	d.tick(v, start)
-	v.apply(move.Event{Time: start, Phase: move.Transfer, Progress: &move.Progress{Memory: move.Item{Name: "memory", Total: gib, Remaining: gib}}}, start)
-	d.event(v, move.Event{Kind: move.EventProgress}, start)
+	v.apply(record.Event{Time: start, Phase: record.Transfer, Progress: &record.Progress{Memory: record.Item{Name: "memory", Total: gib, Remaining: gib}}}, start)
+	d.event(v, record.Event{Kind: record.EventProgress}, start)
 	d.notice("careful\x1b[2J")
 	d.tick(v, start)
 	d.clear()
@@ -124,13 +124,13 @@ func TestPlainLinesAreThinnedOut(t *testing.T) {
 	d := &liner{w: &b}
 	v := transferView()
 	for s := range 13 {
-		ev := move.Event{Time: start.Add(time.Duration(s) * time.Second), Kind: move.EventProgress, Phase: move.Transfer, Progress: &move.Progress{
-			Memory: move.Item{Name: "memory", Total: gib, Done: uint64(s) * 64 * mib, Remaining: gib - uint64(s)*64*mib, Rate: 64 * mib},
+		ev := record.Event{Time: start.Add(time.Duration(s) * time.Second), Kind: record.EventProgress, Phase: record.Transfer, Progress: &record.Progress{
+			Memory: record.Item{Name: "memory", Total: gib, Done: uint64(s) * 64 * mib, Remaining: gib - uint64(s)*64*mib, Rate: 64 * mib},
 		}}
 		v.apply(ev, start)
 		d.event(v, ev, start)
 	}
-	ev := move.Event{Time: start.Add(14 * time.Second), Kind: move.EventPhase, Phase: move.Handover}
+	ev := record.Event{Time: start.Add(14 * time.Second), Kind: record.EventPhase, Phase: record.Handover}
 	v.apply(ev, start)
 	d.event(v, ev, start)
 	var want strings.Builder

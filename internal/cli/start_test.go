@@ -16,23 +16,23 @@ import (
 
 	"drover/internal/api"
 	"drover/internal/fault"
-	"drover/internal/move"
+	"drover/internal/record"
 )
 
 // slowStart is an agent whose answer to StartMove the test gives.
 type slowStart struct {
 	agent
 	asked  chan struct{}
-	answer chan move.Record
+	answer chan record.Record
 }
 
-func (s *slowStart) StartMove(ctx context.Context, _ move.Request) (move.Record, error) {
+func (s *slowStart) StartMove(ctx context.Context, _ record.Request) (record.Record, error) {
 	close(s.asked)
 	select {
 	case r := <-s.answer:
 		return r, nil
 	case <-ctx.Done():
-		return move.Record{}, ctx.Err()
+		return record.Record{}, ctx.Err()
 	}
 }
 
@@ -57,13 +57,13 @@ func TestSignalBeforeTheAnswerIsKeptForTheMove(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	errs := &noted{ch: make(chan struct{}, 1)}
 	p := newProgram(nil, &bytes.Buffer{}, errs)
-	a := &slowStart{asked: make(chan struct{}), answer: make(chan move.Record, 1)}
+	a := &slowStart{asked: make(chan struct{}), answer: make(chan record.Record, 1)}
 	signals := make(chan os.Signal, 1)
 	signals <- os.Interrupt
 	go func() {
 		<-a.asked
 		<-errs.ch // the signal was seen before the answer comes
-		a.answer <- move.Record{ID: fakeID}
+		a.answer <- record.Record{ID: fakeID}
 	}()
 	rec, pending, err := p.start(t.Context(), a, moveOptions{}, signals)
 	if err != nil || rec.ID != fakeID || pending != os.Interrupt {
@@ -77,7 +77,7 @@ func TestSignalBeforeTheAnswerIsKeptForTheMove(t *testing.T) {
 func TestSecondSignalBeforeTheAnswerGivesUp(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	p := newProgram(nil, &bytes.Buffer{}, &bytes.Buffer{})
-	a := &slowStart{asked: make(chan struct{}), answer: make(chan move.Record)}
+	a := &slowStart{asked: make(chan struct{}), answer: make(chan record.Record)}
 	signals := make(chan os.Signal, 2)
 	signals <- os.Interrupt
 	signals <- syscall.SIGTERM
@@ -92,7 +92,7 @@ func TestPendingSignalCancelsTheMoveThatWasStarted(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	f := newFakeAgent("HV01", runningScenario)
 	defer f.close()
-	rec, err := f.StartMove(t.Context(), api.Caller{}, move.Request{VM: "APP01", Destination: "HV02"})
+	rec, err := f.StartMove(t.Context(), api.Caller{}, record.Request{VM: "APP01", Destination: "HV02"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestAThirdSignalStopsWaiting(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	f := newFakeAgent("HV01", "plan\nwait never\n")
 	defer f.close()
-	rec, err := f.StartMove(t.Context(), api.Caller{}, move.Request{VM: "APP01", Destination: "HV02"})
+	rec, err := f.StartMove(t.Context(), api.Caller{}, record.Request{VM: "APP01", Destination: "HV02"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,14 +134,14 @@ type direct struct {
 	fakeAgent *fakeAgent
 }
 
-func (d direct) Move(ctx context.Context, id string) (move.Record, error) {
+func (d direct) Move(ctx context.Context, id string) (record.Record, error) {
 	return d.fakeAgent.Move(ctx, id)
 }
 
-func (d direct) Watch(ctx context.Context, id string, after int64) iter.Seq2[move.Event, error] {
+func (d direct) Watch(ctx context.Context, id string, after int64) iter.Seq2[record.Event, error] {
 	return d.fakeAgent.Watch(ctx, id, after)
 }
 
-func (d direct) CancelMove(ctx context.Context, id string) (move.Record, error) {
+func (d direct) CancelMove(ctx context.Context, id string) (record.Record, error) {
 	return d.fakeAgent.CancelMove(ctx, api.Caller{}, id)
 }

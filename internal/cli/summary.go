@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"io"
 
-	"drover/internal/move"
+	"drover/internal/record"
 	"drover/internal/wire"
 )
 
 // printSummary shows what a finished move did: measured, not planned, values.
-func printSummary(w io.Writer, r *move.Record) error {
+func printSummary(w io.Writer, r *record.Record) error {
 	m := r.Summary
 	if m == nil {
 		_, err := fmt.Fprintf(w, "%s: %s\n", clean(r.VM), r.Phase)
@@ -43,24 +43,24 @@ func printSummary(w io.Writer, r *move.Record) error {
 }
 
 // ends names source and destination of a record, whichever side wrote it.
-func ends(r *move.Record) (source, destination string) {
+func ends(r *record.Record) (source, destination string) {
 	if r.Plan != nil {
 		return r.Plan.Source, r.Plan.Destination
 	}
-	if r.Role == move.Destination {
+	if r.Role == record.Destination {
 		return r.Peer, "this host"
 	}
 	return "this host", r.Peer
 }
 
-func blackout(m *move.Summary) string {
+func blackout(m *record.Summary) string {
 	if m.QEMUDowntimeMS == 0 {
 		return milliseconds(m.BlackoutMS)
 	}
 	return fmt.Sprintf("%s (QEMU's part: %s)", milliseconds(m.BlackoutMS), milliseconds(m.QEMUDowntimeMS))
 }
 
-func encryption(m *move.Summary) string {
+func encryption(m *record.Summary) string {
 	if !m.Encrypted {
 		return "not encrypted"
 	}
@@ -72,7 +72,7 @@ func encryption(m *move.Summary) string {
 	return "encrypted"
 }
 
-func streamName(c move.StreamProof) string {
+func streamName(c record.StreamProof) string {
 	if c.Kind == "control" {
 		return c.Kind
 	}

@@ -3,19 +3,15 @@ package cli
 import (
 	"fmt"
 	"runtime"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
-)
 
-// release is set when a release is built: -ldflags "-X drover/internal/cli.release=0.1.0".
-var release = ""
+	"drover/internal/version"
+)
 
 // versionInfo is the JSON form of `drover version`.
 type versionInfo struct {
-	Version  string `json:"version"`
-	Commit   string `json:"commit,omitempty"`
-	Modified bool   `json:"modified,omitempty"`
+	version.Info
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
 }
@@ -26,7 +22,7 @@ func newVersion(p *program) *cobra.Command {
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			p.started = true
-			v := buildVersion()
+			v := versionInfo{version.Get(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
 			if p.out != table {
 				return p.out.write(p.stdout, v)
 			}
@@ -41,24 +37,4 @@ func newVersion(p *program) *cobra.Command {
 			return err
 		},
 	}
-}
-
-func buildVersion() versionInfo {
-	v := versionInfo{Version: release, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
-	if v.Version == "" {
-		v.Version = "devel"
-	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return v
-	}
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			v.Commit = s.Value[:min(12, len(s.Value))]
-		case "vcs.modified":
-			v.Modified = s.Value == "true"
-		}
-	}
-	return v
 }

@@ -54,7 +54,7 @@ func (m *Manager) Serve(ctx context.Context, conn Inbound) error {
 		return refuse(ctx, conn, err)
 	}
 	defer m.finished(r)
-	r.priv.Owner = c.DelegatedBy
+	r.update(func(_ *Record, p *private) { p.Owner = c.DelegatedBy })
 	r.log.Info("move comes in", "operator", c.Principal, "delegated_by", c.DelegatedBy, "sign_in", c.SignIn, "from", c.Peer)
 	d := &destination{run: r, conn: conn, open: open}
 	mctx, stop := context.WithCancelCause(mctx)
@@ -130,7 +130,7 @@ func (d *destination) offered(ctx context.Context, env wire.Envelope) error {
 	if err != nil {
 		return err
 	}
-	def, err := d.admit(ctx, d.offer.XML, disks)
+	def, err := d.m.opt.Hypervisor.Admit(ctx, d.offer.XML, d.expected(disks))
 	if err != nil {
 		return err
 	}
@@ -141,21 +141,15 @@ func (d *destination) offered(ctx context.Context, env wire.Envelope) error {
 	return reply(ctx, d.conn, wire.KindAdmitted, wire.Admitted{Disks: disks})
 }
 
-// admit checks a definition with the disks as placed.
-func (d *destination) admit(ctx context.Context, xml string, disks []wire.AdmittedDisk) (Definition, error) {
-	def, err := d.m.opt.Hypervisor.Admit(ctx, xml, diskPaths(disks))
-	if err == nil && (def.UUID != d.open.UUID || def.Name != d.open.VM) {
-		err = fault.New(fault.DefinitionInvalid, d.m.opt.Host, "vm", d.open.VM, "problem", "its name or UUID is not that of the move")
+// expected is what every definition of this move must agree with.
+func (d *destination) expected(disks []wire.AdmittedDisk) Expected {
+	e := Expected{Name: d.open.VM, UUID: d.open.UUID, Disks: map[string]DiskFile{}}
+	for i, a := range disks {
+		if a.Path != "" {
+			e.Disks[a.Target] = DiskFile{Path: a.Path, Format: d.offer.Disks[i].Format}
+		}
 	}
-	return def, err
-}
-
-func diskPaths(disks []wire.AdmittedDisk) map[string]string {
-	m := map[string]string{}
-	for _, a := range disks {
-		m[a.Target] = a.Path
-	}
-	return m
+	return e
 }
 
 // prepare creates the disks and starts the QEMU that waits for the guest.
@@ -167,7 +161,7 @@ func (d *destination) prepare(ctx context.Context, env wire.Envelope) error {
 	if d.disks == nil || d.open.DryRun || d.inc != nil {
 		return fault.New(fault.ProtocolError, d.m.opt.Host, "peer", d.rec.Peer, "problem", "prepare without an offer")
 	}
-	def, err := d.admit(ctx, req.XML, d.disks)
+	def, err := d.m.opt.Hypervisor.Admit(ctx, req.XML, d.expected(d.disks))
 	if err != nil {
 		return err
 	}
@@ -197,7 +191,7 @@ func (d *destination) prepare(ctx context.Context, env wire.Envelope) error {
 }
 
 func (d *destination) prepareQEMU(ctx context.Context, dir string, cookie []byte) error {
-	cookie, err := d.m.opt.Hypervisor.AdmitCookie(ctx, cookie, diskPaths(d.disks))
+	cookie, err := d.m.opt.Hypervisor.AdmitCookie(ctx, cookie, d.expected(d.disks))
 	if err != nil {
 		return err
 	}
@@ -324,7 +318,7 @@ func (d *destination) finish(ctx context.Context, cookie []byte) ([]byte, error)
 		}
 		return nil, h.Define(ctx, d.xml)
 	}
-	cookie, err := h.AdmitCookie(ctx, cookie, diskPaths(d.disks))
+	cookie, err := h.AdmitCookie(ctx, cookie, d.expected(d.disks))
 	if err != nil {
 		return nil, err
 	}

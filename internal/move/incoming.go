@@ -146,7 +146,7 @@ func (d *destination) createDisks(ctx context.Context) error {
 		if a.Action != wire.Copy {
 			continue
 		}
-		if err := d.m.opt.Storage.Create(ctx, a.Path, d.offer.Disks[i].Format, d.offer.Disks[i].VirtualBytes); err != nil {
+		if err := d.m.opt.Storage.Create(ctx, a.Path, d.offer.Disks[i].Format, d.offer.Disks[i].VirtualBytes, d.rec.VM); err != nil {
 			return err
 		}
 		d.vms = append(d.vms, d.acquired("disk "+a.Target, func(context.Context) error { return d.m.opt.Storage.Remove(a.Path) }))

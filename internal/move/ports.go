@@ -5,7 +5,7 @@ import (
 	"io"
 	"time"
 
-	"drover/internal/plan"
+	"drover/internal/record"
 	"drover/internal/virt"
 	"drover/internal/wire"
 )
@@ -19,12 +19,11 @@ type Hypervisor interface {
 	Outgoing(ctx context.Context, p virt.MigrationParams) (Outgoing, error)
 	Incoming(ctx context.Context, p virt.MigrationParams) (Incoming, error)
 	// Admit checks an offered definition, by this host's rules and by libvirt's
-	// own, and gives it back as this host would have it. disks maps the target of
-	// each disk to its path here.
-	Admit(ctx context.Context, xml string, disks map[string]string) (Definition, error)
+	// own, and gives it back as this host would have it.
+	Admit(ctx context.Context, xml string, vm Expected) (Definition, error)
 	// AdmitCookie does the same to libvirt's migration cookie, which carries a
 	// definition too.
-	AdmitCookie(ctx context.Context, cookie []byte, disks map[string]string) ([]byte, error)
+	AdmitCookie(ctx context.Context, cookie []byte, vm Expected) ([]byte, error)
 	Define(ctx context.Context, xml string) error
 	Resume(ctx context.Context, uuid string) error
 	Destroy(ctx context.Context, uuid string) error
@@ -33,9 +32,19 @@ type Hypervisor interface {
 	SetAutostart(ctx context.Context, uuid string, on bool) error
 }
 
+// Expected is what an offered definition must agree with.
+type Expected struct {
+	Name, UUID string
+	// Disks are the files here by target; every medium must be among them, in
+	// its format.
+	Disks map[string]DiskFile
+}
+
+// DiskFile is a disk's file on this host.
+type DiskFile struct{ Path, Format string }
+
 // Definition is an offered definition as admitted.
 type Definition struct {
-	Name, UUID  string
 	XML         string // made anew from what was checked, with this host's paths
 	MemoryBytes uint64
 }
@@ -70,7 +79,7 @@ type Storage interface {
 	// Reserve sets bytes aside for an incoming VM until release is called;
 	// "storage-full" or "memory-full" when they are not there.
 	Reserve(vm string, memory, memoryAvailable uint64, files map[string]uint64) (release func(), err error)
-	Create(ctx context.Context, path, format string, virtualBytes uint64) error
+	Create(ctx context.Context, path, format string, virtualBytes uint64, vm string) error
 	Remove(path string) error
 	Serve(ctx context.Context, path, format, socket string) (io.Closer, error)
 	Push(ctx context.Context, path, format, socket string, progress func(done, total uint64)) error
@@ -94,7 +103,7 @@ type Connector interface {
 	Authorise(ctx context.Context, destination string, op Operator, storage bool) (Session, error)
 	// Settle opens a control stream as the host itself, on the network that the
 	// move used, to ask for its outcome.
-	Settle(ctx context.Context, destination string, n plan.Network) (Conn, error)
+	Settle(ctx context.Context, destination string, n record.Network) (Conn, error)
 }
 
 // Conn is a control stream whose two ends are authenticated.
@@ -107,8 +116,8 @@ type Conn interface {
 // Session is a control stream of the source with what belongs to it.
 type Session interface {
 	Conn
-	Network() plan.Network
-	Delegation() plan.Delegation
+	Network() record.Network
+	Delegation() record.Delegation
 	Cipher() string
 	// Peer is what the destination said when it authenticated the operator.
 	Peer() wire.AuthReply

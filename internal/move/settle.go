@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"drover/internal/fault"
@@ -259,14 +260,14 @@ func (m *Manager) answerQuery(ctx context.Context, conn Inbound, env wire.Envelo
 // not taken yet.
 func (m *Manager) verdict(ctx context.Context, c Caller, q wire.Query) (wire.Outcome, error) {
 	if r := m.lookup(q.Move); r != nil {
-		if !m.owns(c, r.priv.Owner, r.rec) {
+		r.mu.Lock()
+		rec, owner, late := r.rec, r.priv.Owner, r.committed
+		r.mu.Unlock()
+		if !m.owns(c, owner, rec) {
 			return wire.Outcome{}, fault.New(fault.MoveNotFound, m.opt.Host, "move", q.Move)
 		}
-		r.mu.Lock()
-		late := r.committed
-		r.mu.Unlock()
 		if q.Abandon && !late {
-			r.cancel(fault.New(fault.MoveInterrupted, m.opt.Host, "move", q.Move, "vm", r.rec.VM, "phase", string(r.record().Phase),
+			r.cancel(fault.New(fault.MoveInterrupted, m.opt.Host, "move", q.Move, "vm", rec.VM, "phase", string(rec.Phase),
 				"reason", "the source asked to abandon it"))
 		}
 		select {
@@ -299,7 +300,7 @@ func (m *Manager) verdict(ctx context.Context, c Caller, q wire.Query) (wire.Out
 }
 
 func (m *Manager) owns(c Caller, owner string, rec Record) bool {
-	return rec.Role == Destination && c.DelegatedBy == "" && owner != "" && c.Principal == owner
+	return rec.Role == Destination && c.DelegatedBy == "" && owner != "" && strings.EqualFold(c.Principal, owner)
 }
 
 // verdictWithoutRecord: the journal never had the move, so it was never handed

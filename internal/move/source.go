@@ -10,6 +10,7 @@ import (
 
 	"drover/internal/fault"
 	"drover/internal/plan"
+	"drover/internal/record"
 	"drover/internal/virt"
 	"drover/internal/wire"
 )
@@ -27,7 +28,7 @@ type source struct {
 	out     Outgoing
 	cookie  []byte // libvirt's, from the latest call
 	destXML string
-	plan    plan.Plan
+	plan    record.Plan
 	outcome wire.Outcome
 	stopped time.Time // the guest stopped here
 	running time.Time // the destination said that it runs there

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"drover/internal/fault"
+	"drover/internal/record"
 	"drover/internal/virt"
 	"drover/internal/wire"
 )
@@ -103,24 +104,24 @@ type Input struct {
 	IncludeStorage    bool
 	Retain            bool
 	Connections       int
-	Network           Network
-	Delegation        Delegation
+	Network           record.Network
+	Delegation        record.Delegation
 	Cipher            string
 }
 
 // Make makes the plan. The destination's answer is checked too: it must speak
 // of exactly the disks that were offered, and copy none that was not asked for.
-func Make(in Input) (Plan, error) {
-	p := Plan{VM: in.Domain.Name, UUID: in.Domain.UUID, Kind: in.Kind, Source: in.Host, Destination: in.Destination,
+func Make(in Input) (record.Plan, error) {
+	p := record.Plan{VM: in.Domain.Name, UUID: in.Domain.UUID, Kind: in.Kind, Source: in.Host, Destination: in.Destination,
 		Network: in.Network, Codec: CodecTCPIP, Encryption: in.Cipher, Connections: max(in.Connections, 1), Delegation: in.Delegation,
-		Keeps: in.Retain, Disks: make([]Disk, 0, len(in.Offered))}
+		Keeps: in.Retain, Disks: make([]record.Disk, 0, len(in.Offered))}
 	if in.Kind != wire.Offline {
 		p.MemoryBytes = in.Domain.MemoryBytes
 	} else {
 		p.Connections = 0
 	}
-	wrong := func(problem string) (Plan, error) {
-		return Plan{}, fault.New(fault.ProtocolError, in.Host, "peer", in.Destination, "problem", problem)
+	wrong := func(problem string) (record.Plan, error) {
+		return record.Plan{}, fault.New(fault.ProtocolError, in.Host, "peer", in.Destination, "problem", problem)
 	}
 	if len(in.Admitted) != len(in.Offered) {
 		return wrong("an answer for other disks than were offered")
@@ -135,23 +136,8 @@ func Make(in Input) (Plan, error) {
 		case a.Action == wire.Shared && a.Path != o.Path:
 			return wrong("disk " + a.Target + " is shared, but under another path")
 		}
-		p.Disks = append(p.Disks, Disk{Target: o.Target, Action: a.Action, Format: o.Format, SourcePath: o.Path, DestinationPath: a.Path,
+		p.Disks = append(p.Disks, record.Disk{Target: o.Target, Action: a.Action, Format: o.Format, SourcePath: o.Path, DestinationPath: a.Path,
 			VirtualBytes: o.VirtualBytes, AllocatedBytes: o.AllocatedBytes})
 	}
 	return p, nil
-}
-
-// SourceFiles are the files that the source removes after the move, and those
-// that it keeps because it was told to.
-func (p Plan) SourceFiles() (remove, retain []string) {
-	for _, d := range p.Disks {
-		switch {
-		case d.Action != wire.Copy:
-		case p.Keeps:
-			retain = append(retain, d.SourcePath)
-		default:
-			remove = append(remove, d.SourcePath)
-		}
-	}
-	return remove, retain
 }

@@ -154,11 +154,19 @@ type HostFacts struct {
 	Incoming        bool     `json:"incoming"` // incoming live migration enabled
 }
 
-// Probe lets a destination recognise shared storage by content: a file that the
-// source wrote beside a disk, and what the source reads of the disk's inode.
+// Probe lets a destination recognise shared storage by content: a file of random
+// content that the source wrote beside a disk, and the disk's identity there.
 type Probe struct {
-	Path  string `json:"path"`
-	Nonce string `json:"nonce"`
+	Name  string   `json:"name"` // in the disk's directory
+	Nonce string   `json:"nonce"`
+	Files []FileID `json:"files"`
+}
+
+// FileID identifies a file within a directory that was proved to be the same.
+type FileID struct {
+	Name  string `json:"name"`
+	Inode uint64 `json:"inode"`
+	Bytes int64  `json:"bytes"`
 }
 
 // Disk is one disk of the offer. Sizes in bytes.

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"drover/internal/guest"
-	"drover/internal/move"
+	"drover/internal/record"
 	"drover/lab"
 )
 
@@ -140,7 +140,7 @@ func (d *demo) move(ctx context.Context, watch *lab.Watched, from, to string) (R
 	if err := cmd.Run(); err != nil {
 		return Result{}, fmt.Errorf("drover move: %w", err)
 	}
-	var recs []move.Record
+	var recs []record.Record
 	if err := d.lab.DroverJSON(ctx, lab.UserOperator, &recs, "move", "list", "--host", from); err != nil {
 		return Result{}, err
 	}
@@ -161,7 +161,7 @@ func (d *demo) move(ctx context.Context, watch *lab.Watched, from, to string) (R
 	return r, d.check(r)
 }
 
-func result(rec move.Record, s guest.Status, snap guest.Snapshot) Result {
+func result(rec record.Record, s guest.Status, snap guest.Snapshot) Result {
 	sum := rec.Summary
 	diskOK := len(s.Disks) > 0
 	for _, disk := range s.Disks {

@@ -1,14 +1,16 @@
-package move
+// Package record is what is known and shown of a move: its request, plan, progress,
+// summary and events, as the journal keeps them and the API gives them. It is data
+// only, so that a client need not link what moves VMs.
+package record
 
 import (
 	"time"
 
 	"drover/internal/fault"
-	"drover/internal/plan"
 	"drover/internal/wire"
 )
 
-// Phase of a move. See doc.go for the order.
+// Phase of a move. See package move for the order.
 type Phase string
 
 // The phases, in order, and the four ends.
@@ -118,7 +120,7 @@ type Record struct {
 	Peer     string        `json:"peer" doc:"the other host"`
 	Operator string        `json:"operator"`
 	Request  Request       `json:"request"`
-	Plan     *plan.Plan    `json:"plan,omitempty"`
+	Plan     *Plan         `json:"plan,omitempty"`
 	Progress *Progress     `json:"progress,omitempty"`
 	Summary  *Summary      `json:"summary,omitempty"`
 	Error    *fault.Error  `json:"error,omitempty"`
@@ -136,7 +138,7 @@ type Event struct {
 	Kind     EventKind    `json:"kind"`
 	Phase    Phase        `json:"phase"`
 	Text     string       `json:"text,omitempty"`
-	Plan     *plan.Plan   `json:"plan,omitempty"`
+	Plan     *Plan        `json:"plan,omitempty"`
 	Progress *Progress    `json:"progress,omitempty"`
 	Summary  *Summary     `json:"summary,omitempty"`
 	Error    *fault.Error `json:"error,omitempty"`

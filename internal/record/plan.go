@@ -1,6 +1,4 @@
-// Package plan is pure: what the source knows of a VM and what the destination
-// answered become a plan that is shown before anything is changed.
-package plan
+package record
 
 import (
 	"net/netip"
@@ -50,4 +48,19 @@ type Delegation struct {
 	Service        string `json:"service" doc:"service name of the delegated ticket"`
 	StorageService string `json:"storage_service,omitempty"`
 	Method         string `json:"method" doc:"ticket: the operator's own ticket was forwarded; protocol-transition: the source asserted the operator"`
+}
+
+// SourceFiles are the files that the source removes after the move, and those
+// that it keeps because it was told to.
+func (p Plan) SourceFiles() (remove, retain []string) {
+	for _, d := range p.Disks {
+		switch {
+		case d.Action != wire.Copy:
+		case p.Keeps:
+			retain = append(retain, d.SourcePath)
+		default:
+			remove = append(remove, d.SourcePath)
+		}
+	}
+	return remove, retain
 }
