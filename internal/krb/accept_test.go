@@ -2,6 +2,7 @@ package krb
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -54,23 +55,23 @@ func TestAcceptRefuses(t *testing.T) {
 		change func(*forged)
 		code   fault.Code
 	}{
-		"authenticator of another user":  {func(f *forged) { f.authCName = "administrator" }, fault.AuthRefused},
-		"authenticator of another realm": {func(f *forged) { f.authRealm = "EVIL.TEST" }, fault.AuthRefused},
-		"no PAC":                         {func(f *forged) { f.noPAC = true }, fault.AuthRefused},
-		"PAC changed after signing":      {func(f *forged) { f.pac.damage = func(b []byte) { b[len(b)/2] ^= 1 } }, fault.AuthRefused},
-		"PAC of another user":            {func(f *forged) { f.pac.name = "administrator" }, fault.AuthRefused},
-		"PAC of another sign-in":         {func(f *forged) { f.pac.authTime = f.auth.Add(-time.Hour) }, fault.AuthRefused},
-		"PAC garbage":                    {func(f *forged) { f.pacBytes = []byte("garbage garbage garbage") }, fault.AuthRefused},
-		"clock ahead":                    {func(f *forged) { f.ctime = testNow.Add(10 * time.Minute) }, fault.ClockSkew},
-		"clock behind":                   {func(f *forged) { f.ctime = testNow.Add(-10 * time.Minute) }, fault.ClockSkew},
-		"ticket over":                    {func(f *forged) { f.end = testNow.Add(-time.Hour) }, fault.TicketExpired},
-		"ticket not begun":               {func(f *forged) { f.auth = testNow.Add(time.Hour); f.pac.authTime = f.auth }, fault.ClockSkew},
-		"old key version":                {func(f *forged) { f.kvno = testKVNO + 1 }, fault.KeytabStale},
-		"another key":                    {func(f *forged) { f.key.KeyValue = bytes.Repeat([]byte{9}, 32) }, fault.AuthRefused},
-		"RC4":                            {func(f *forged) { f.etype = 23 }, fault.AuthRefused},
-		"no binding where one is due":    {func(f *forged) { f.binding = nil }, fault.BindingMismatch},
-		"binding of another session":     {func(f *forged) { f.binding = Binding(bytes.Repeat([]byte{8}, 32)) }, fault.BindingMismatch},
-		"checksum that is not GSS":       {func(f *forged) { f.checksumType = 16 }, fault.AuthRefused},
+		"authenticator of another user":     {func(f *forged) { f.authCName = "administrator" }, fault.AuthRefused},
+		"authenticator of another realm":    {func(f *forged) { f.authRealm = "EVIL.TEST" }, fault.AuthRefused},
+		"no PAC":                            {func(f *forged) { f.noPAC = true }, fault.AuthRefused},
+		"PAC with another group written in": {func(f *forged) { f.pac.damage = swapRID(1103, 512) }, fault.AuthRefused},
+		"PAC of another user":               {func(f *forged) { f.pac.name = "administrator" }, fault.AuthRefused},
+		"PAC of another sign-in":            {func(f *forged) { f.pac.authTime = f.auth.Add(-time.Hour) }, fault.AuthRefused},
+		"PAC garbage":                       {func(f *forged) { f.pacBytes = []byte("garbage garbage garbage") }, fault.AuthRefused},
+		"clock ahead":                       {func(f *forged) { f.ctime = testNow.Add(10 * time.Minute) }, fault.ClockSkew},
+		"clock behind":                      {func(f *forged) { f.ctime = testNow.Add(-10 * time.Minute) }, fault.ClockSkew},
+		"ticket over":                       {func(f *forged) { f.end = testNow.Add(-time.Hour) }, fault.TicketExpired},
+		"ticket not begun":                  {func(f *forged) { f.auth = testNow.Add(time.Hour); f.pac.authTime = f.auth }, fault.ClockSkew},
+		"old key version":                   {func(f *forged) { f.kvno = testKVNO + 1 }, fault.KeytabStale},
+		"another key":                       {func(f *forged) { f.key.KeyValue = bytes.Repeat([]byte{9}, 32) }, fault.AuthRefused},
+		"RC4":                               {func(f *forged) { f.etype = 23 }, fault.AuthRefused},
+		"no binding where one is due":       {func(f *forged) { f.binding = nil }, fault.BindingMismatch},
+		"binding of another session":        {func(f *forged) { f.binding = Binding(bytes.Repeat([]byte{8}, 32)) }, fault.BindingMismatch},
+		"checksum that is not GSS":          {func(f *forged) { f.checksumType = 16 }, fault.AuthRefused},
 		"checksum too short": {func(f *forged) {
 			f.authenticatorPT = func(a *types.Authenticator) { a.Cksum.Checksum = a.Cksum.Checksum[:20] }
 		}, fault.AuthRefused},
@@ -101,6 +102,39 @@ func TestAcceptRefuses(t *testing.T) {
 				t.Errorf("code %s, want %s: %v", got, c.code, err)
 			}
 		})
+	}
+}
+
+// swapRID makes one group into another after the PAC was signed, and leaves it well
+// formed otherwise.
+func swapRID(from, to uint32) func([]byte) {
+	return func(b []byte) {
+		i := bytes.Index(b, binary.LittleEndian.AppendUint32(nil, from))
+		binary.LittleEndian.PutUint32(b[i:], to)
+	}
+}
+
+// The change that "another group written in" makes is one that only the signature
+// can show.
+func TestSwappedGroupIsWellFormed(t *testing.T) {
+	f := goodForge()
+	f.pac.groups = []uint32{513, 512}
+	want, err := parsePAC(f.pac.marshal(t, f.key), f.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.pac.groups, f.pac.damage = []uint32{513, 1103}, swapRID(1103, 512)
+	b := f.pac.marshal(t, f.key)
+	bufs, err := pacBuffers(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got pac
+	if err := got.readLogonInfo(bufs[pacLogonInfo]); err != nil || !slices.Equal(got.groups, want.groups) {
+		t.Errorf("%v, %v", got.groups, err)
+	}
+	if _, err := parsePAC(b, f.key); err == nil {
+		t.Error("the change is not seen")
 	}
 }
 

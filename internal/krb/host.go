@@ -113,6 +113,9 @@ func (h *Host) tgt(ctx context.Context) (t *Ticket, cached bool, err error) {
 	case errorcode.KDC_ERR_PREAUTH_FAILED, errorcode.KDC_ERR_C_PRINCIPAL_UNKNOWN:
 		return nil, false, fault.Wrap(err, fault.KeytabStale, h.name, "account", h.Account(), "keytab", h.keys.path)
 	}
+	if kdcCode(err) < 0 && err != nil {
+		return nil, false, err // the caller names the service and attaches the code
+	}
 	if err != nil {
 		return nil, false, h.coded(err, "krbtgt/"+h.realm)
 	}

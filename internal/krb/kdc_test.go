@@ -1,6 +1,7 @@
 package krb
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -151,6 +152,33 @@ func TestRefusalIsRetriedOnceWithAFreshTGT(t *testing.T) {
 	}
 	if !fault.Is(err, fault.DelegationRefused) {
 		t.Errorf("no code in %v", err)
+	}
+}
+
+// Evidence from S4U2Self keeps the flag it was issued with: when the right was
+// granted meanwhile it takes new evidence, not only a new TGT.
+func TestRefusedAssertedEvidenceIsRenewedOnce(t *testing.T) {
+	k := startFakeKDC(t)
+	h := k.host(t)
+	ctx := testCtx(t)
+	ev, err := h.Impersonate(ctx, "operator")
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, selves := ev.ticket.EncPart.Cipher, 0
+	k.refuse = func(_ int, req *tgsRequest) int32 {
+		if len(req.ReqBody.AdditionalTickets) == 0 {
+			selves++
+		} else if bytes.Equal(req.ReqBody.AdditionalTickets[0].EncPart.Cipher, old) {
+			return 13
+		}
+		return 0
+	}
+	if _, err := h.Delegate(ctx, ev, testSPN); err != nil {
+		t.Errorf("with evidence from before the change: %v", err)
+	}
+	if selves != 1 {
+		t.Errorf("evidence was asked for %d times", selves)
 	}
 }
 
