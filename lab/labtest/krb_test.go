@@ -322,7 +322,7 @@ func (d *domain) testClock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _, err = d.host(t, lab.HV01, late).Accept(token, nil)
+	_, _, err = d.host(t, lab.HV01, late).AcceptUnbound(token)
 	if f := wantCode(t, err, fault.ClockSkew); f.Args["peer"] != lab.UserOperator+"@"+lab.Realm {
 		t.Errorf("peer %q", f.Args["peer"])
 	}
@@ -493,6 +493,6 @@ func (d *domain) testStaleKeytab(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _, err = h3.Accept(token, nil)
+	_, _, err = h3.AcceptUnbound(token)
 	wantCode(t, err, fault.KeytabStale)
 }
