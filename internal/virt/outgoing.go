@@ -2,6 +2,7 @@ package virt
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"sync"
@@ -247,27 +248,14 @@ func lookup(l *lv.Libvirt, s string) (lv.Domain, error) {
 }
 
 func parseUUID(s string) (u lv.UUID, ok bool) {
-	if len(s) != 36 {
+	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
 		return u, false
 	}
-	n := 0
-	for i := 0; i < len(s); {
-		if i == 8 || i == 13 || i == 18 || i == 23 {
-			if s[i] != '-' {
-				return u, false
-			}
-			i++
-			continue
-		}
-		var b byte
-		if _, err := fmt.Sscanf(s[i:i+2], "%02x", &b); err != nil {
-			return u, false
-		}
-		u[n] = b
-		n++
-		i += 2
+	b, err := hex.DecodeString(s[:8] + s[9:13] + s[14:18] + s[19:23] + s[24:])
+	if err != nil {
+		return u, false
 	}
-	return u, true
+	return lv.UUID(b), true
 }
 
 func formatUUID(u lv.UUID) string {
