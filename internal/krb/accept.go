@@ -21,11 +21,23 @@ const maxToken = 256 << 10
 
 // Accept verifies an initiator's first token, raw Kerberos or SPNEGO, and makes
 // the reply, in SPNEGO if the token was; the reply is nil when the initiator asked
-// for none. With a binding, a token made for another TLS session is refused.
+// for none. A token that was not made for this TLS session is refused, and so is
+// an empty binding: whoever has none must say so by AcceptUnbound.
 //
 // Faults: authentication-refused, tls-binding-mismatch, ticket-replayed,
 // ticket-expired, clock-skew, keytab-stale, agent-without-keytab.
-func (h *Host) Accept(token []byte, binding Binding) (c *Context, reply []byte, err error) {
+func (h *Host) Accept(token []byte, binding Binding) (*Context, []byte, error) {
+	if len(binding) != bindingSize {
+		return nil, nil, fault.Wrap(fmt.Errorf("binding has %d bytes, want %d", len(binding), bindingSize), fault.BindingMismatch, h.name)
+	}
+	return h.accept(token, binding)
+}
+
+// AcceptUnbound is Accept for a connection without TLS. Nothing then says that the
+// token was meant for this connection.
+func (h *Host) AcceptUnbound(token []byte) (*Context, []byte, error) { return h.accept(token, nil) }
+
+func (h *Host) accept(token []byte, binding Binding) (c *Context, reply []byte, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			c, reply, err = nil, nil, h.refused(fmt.Errorf("parser panic: %w", errToken))

@@ -25,7 +25,7 @@ func TestAcceptReadsIdentityFromTicketAndPAC(t *testing.T) {
 	f.pac.extra = [][]uint32{{18, 2}, {5, 21, 8, 8, 8, 1111}}
 	f.pac.target = `Microsoft\ Virtual\ System\ Migration\ Service/HV02@LAB.DROVER.TEST`
 	f.pac.transited = []string{"HV09$@LAB.DROVER.TEST", "HV01$@LAB.DROVER.TEST"}
-	c, _, err := testHost(t).Accept(f.token(t), nil)
+	c, _, err := testHost(t).AcceptUnbound(f.token(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +143,7 @@ func TestAcceptTakesEveryAESKey(t *testing.T) {
 	for _, et := range []int32{17, 18} {
 		f := goodForge()
 		f.key, f.etype = hostKey(et), et
-		if _, _, err := h.Accept(f.token(t), nil); err != nil {
+		if _, _, err := h.AcceptUnbound(f.token(t)); err != nil {
 			t.Errorf("encryption type %d: %v", et, err)
 		}
 	}
@@ -153,7 +153,7 @@ func TestAcceptTakesEveryAESKey(t *testing.T) {
 // once the ticket was verified.
 func TestEvidenceNeverContainsSessionKey(t *testing.T) {
 	f := goodForge()
-	c, _, err := testHost(t).Accept(f.token(t), nil)
+	c, _, err := testHost(t).AcceptUnbound(f.token(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func TestReplayIsRecognisedWhateverElseChanges(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, _, err = h.Accept(gssFrame(tokAPReq, b), nil)
+		_, _, err = h.AcceptUnbound(gssFrame(tokAPReq, b))
 		return err
 	}
 	if err := send(); err != nil {
@@ -215,7 +215,7 @@ func TestReplayIsRecognisedWhateverElseChanges(t *testing.T) {
 func TestRealmIsTheTickets(t *testing.T) {
 	f := goodForge()
 	f.realm = "OTHER.TEST" // what the KDC put into the ticket
-	c, _, err := testHost(t).Accept(f.token(t), nil)
+	c, _, err := testHost(t).AcceptUnbound(f.token(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +224,7 @@ func TestRealmIsTheTickets(t *testing.T) {
 	}
 	f = goodForge()
 	f.authRealm = "OTHER.TEST"
-	if _, _, err := testHost(t).Accept(f.token(t), nil); !fault.Is(err, fault.AuthRefused) {
+	if _, _, err := testHost(t).AcceptUnbound(f.token(t)); !fault.Is(err, fault.AuthRefused) {
 		t.Errorf("a realm of the client's choosing: %v", err)
 	}
 }
@@ -235,7 +235,7 @@ func TestProxyTargetComesFromThePACOnly(t *testing.T) {
 	f := goodForge()
 	f.pac.target, f.pac.transited = "cifs/HV02", []string{"HV01$@" + testRealm}
 	f.sname = []string{"Microsoft Virtual System Migration Service", "HV02"} // changed on the way
-	c, _, err := testHost(t).Accept(f.token(t), nil)
+	c, _, err := testHost(t).AcceptUnbound(f.token(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +256,7 @@ func TestAcceptRefusesGarbage(t *testing.T) {
 		cases = append(cases, spnego[:i])
 	}
 	for i, b := range cases {
-		if c, _, err := h.Accept(b, nil); err == nil || c != nil {
+		if c, _, err := h.AcceptUnbound(b); err == nil || c != nil {
 			t.Errorf("case %d accepted", i)
 		} else if !fault.Is(err, fault.AuthRefused) {
 			t.Errorf("case %d: %v", i, err)
@@ -268,7 +268,7 @@ func TestAcceptRefusesSPNEGOForAnotherMechanism(t *testing.T) {
 	ntlm := []byte{0x06, 0x0a, 0x2b, 0x06, 0x01, 0x04, 0x01, 0x82, 0x37, 0x02, 0x02, 0x0a}
 	mechs := derWrap(0xa0, derWrap(tagSeq, ntlm))
 	init := derWrap(tagNegInit, derWrap(tagSeq, append(mechs, derWrap(0xa2, derWrap(tagOctets, []byte("NTLMSSP")))...)))
-	_, _, err := testHost(t).Accept(derWrap(0x60, append(bytes.Clone(oidSPNEGO), init...)), nil)
+	_, _, err := testHost(t).AcceptUnbound(derWrap(0x60, append(bytes.Clone(oidSPNEGO), init...)))
 	if !fault.Is(err, fault.AuthRefused) || !strings.Contains(err.Error(), "1.3.6.1.4.1.311.2.2.10") {
 		t.Errorf("%v does not name the mechanism", err)
 	}
@@ -295,11 +295,11 @@ func TestKeytabIsReadAgainWhenItChanges(t *testing.T) {
 	h := testHost(t)
 	f := goodForge()
 	f.kvno = testKVNO + 1
-	if _, _, err := h.Accept(f.token(t), nil); !fault.Is(err, fault.KeytabStale) {
+	if _, _, err := h.AcceptUnbound(f.token(t)); !fault.Is(err, fault.KeytabStale) {
 		t.Fatalf("before: %v", err)
 	}
 	writeKeytab(t, h.keys.path, "HV02$", testKVNO+1, 18)
-	if _, _, err := h.Accept(f.token(t), nil); err != nil {
+	if _, _, err := h.AcceptUnbound(f.token(t)); err != nil {
 		t.Errorf("after the keytab was renewed: %v", err)
 	}
 }

@@ -56,8 +56,12 @@ type Context struct {
 
 // Initiate starts a context with mutual authentication. Its token is a raw
 // Kerberos token; NegTokenInit wraps it for HTTP Negotiate. With a binding the
-// acceptor refuses the token on any other TLS session.
+// acceptor refuses the token on any other TLS session; nil is for connections
+// without TLS.
 func Initiate(t *Ticket, binding Binding) (*Context, []byte, error) {
+	if binding != nil && len(binding) != bindingSize {
+		return nil, nil, fmt.Errorf("initiate: binding has %d bytes, want %d", len(binding), bindingSize)
+	}
 	return initiate(t, binding, gssMutual|gssReplay|gssSequence|gssConf|gssInteg)
 }
 

@@ -25,7 +25,11 @@ func pair(t *testing.T, binding Binding, spnego bool) (client, server *Context) 
 	if spnego {
 		tok = NegTokenInit(tok)
 	}
-	server, reply, err := testHost(t).Accept(tok, binding)
+	accept := testHost(t).AcceptUnbound
+	if binding != nil {
+		accept = func(tok []byte) (*Context, []byte, error) { return testHost(t).Accept(tok, binding) }
+	}
+	server, reply, err := accept(tok)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +128,7 @@ func TestCompleteRefusesWhoCannotReadTheTicket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, reply, err := h.Accept(tok, nil)
+	_, reply, err := h.AcceptUnbound(tok)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +140,7 @@ func TestCompleteRefusesWhoCannotReadTheTicket(t *testing.T) {
 		t.Fatal(err)
 	}
 	other.cusec++ // another request of the same second
-	if _, _, err = h.Accept(tok2, nil); err != nil {
+	if _, _, err = h.AcceptUnbound(tok2); err != nil {
 		t.Fatal(err)
 	}
 	if err := other.Complete(reply); !fault.Is(err, fault.AuthRefused) {
@@ -157,6 +161,20 @@ func TestCompleteRefusesWhoCannotReadTheTicket(t *testing.T) {
 	}
 	if err := c.Complete(reply); err != nil {
 		t.Errorf("the right reply: %v", err)
+	}
+}
+
+// An exporter that failed must not turn the check off.
+func TestAnEmptyBindingIsNoBinding(t *testing.T) {
+	for _, b := range []Binding{nil, {}, testBinding[:16]} {
+		f := goodForge()
+		f.binding = b
+		if _, _, err := testHost(t).Accept(f.token(t), b); !fault.Is(err, fault.BindingMismatch) {
+			t.Errorf("accepted with a binding of %d bytes: %v", len(b), err)
+		}
+		if _, _, err := Initiate(goodForge().ticket(t), b); (err != nil) != (b != nil) {
+			t.Errorf("initiated with a binding of %d bytes: %v", len(b), err)
+		}
 	}
 }
 

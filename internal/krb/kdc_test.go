@@ -27,7 +27,7 @@ func testCtx(t *testing.T) context.Context {
 
 func testEvidence(t *testing.T) Evidence {
 	t.Helper()
-	c, _, err := testHost(t).Accept(goodForge().token(t), nil)
+	c, _, err := testHost(t).AcceptUnbound(goodForge().token(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +214,7 @@ func TestHostIsSafeForConcurrentUse(t *testing.T) {
 	var wg sync.WaitGroup
 	for i, tok := range tokens {
 		wg.Go(func() {
-			c, _, err := h.Accept(tok, nil)
+			c, _, err := h.AcceptUnbound(tok)
 			if err != nil {
 				t.Error(err)
 				return

@@ -13,7 +13,7 @@ func saslServer(t *testing.T, s *SASL, layers byte) (server *Context, answer []b
 	if err != nil || !more {
 		t.Fatalf("first token: more %v, %v", more, err)
 	}
-	server, reply, err := testHost(t).Accept(tok, nil)
+	server, reply, err := testHost(t).AcceptUnbound(tok)
 	if err != nil {
 		t.Fatal(err)
 	}
