@@ -79,7 +79,7 @@ func TestDocumentDescribesEveryOperation(t *testing.T) {
 			t.Errorf("%s: errors are not described as %s: %v", route, problemType, op.Responses)
 		}
 	}
-	for schema, member := range map[string]string{"Problem": "hint", "Record": "phase", "Event": "seq", "PlanDisk": "action", "Disk": "target"} {
+	for schema, member := range map[string]string{"Problem": "hint", "Record": "phase", "Event": "seq", "DiskPlan": "action", "Disk": "target"} {
 		if _, ok := d.Components.Schemas[schema].Properties[member]; !ok {
 			t.Errorf("schema %s has no %s", schema, member)
 		}

@@ -168,16 +168,16 @@ func (f *fakeAgent) plan(words []string) *record.Plan {
 		VM: q.VM, UUID: "6f7d9b0e-0000-4000-8000-000000000001", Kind: wire.Live, Source: f.host, Destination: q.Destination,
 		Network:     record.Network{Subnet: netip.MustParsePrefix("192.168.10.0/24"), Source: netip.MustParseAddr("192.168.10.1"), Destination: netip.MustParseAddr("192.168.10.2")},
 		MemoryBytes: 4 * gib, Codec: "TCPIP", Encryption: "TLS_AES_128_GCM_SHA256", Connections: max(q.Connections, 1),
-		Disks:      []record.Disk{{Target: "sda", Action: wire.Empty}},
+		Disks:      []record.DiskPlan{{Target: "sda", Action: wire.Empty}},
 		Delegation: record.Delegation{Operator: fakeOperator, Account: f.host + "$", Service: fakeService, Method: "ticket"},
 		Keeps:      q.RetainVHDCopiesOnSource,
 	}
 	if q.IncludeStorage {
-		p.Disks = append(p.Disks, record.Disk{Target: "vda", Action: wire.Copy, Format: "qcow2", SourcePath: "/srv/vms/app01.qcow2", DestinationPath: "/srv/vms/app01.qcow2", VirtualBytes: 10 * gib, AllocatedBytes: 3 * gib})
+		p.Disks = append(p.Disks, record.DiskPlan{Target: "vda", Action: wire.Copy, Format: "qcow2", SourcePath: "/srv/vms/app01.qcow2", DestinationPath: "/srv/vms/app01.qcow2", VirtualBytes: 10 * gib, AllocatedBytes: 3 * gib})
 		p.Delegation.StorageService = "cifs/HV02"
 	}
 	if slices.Contains(words, "shared") {
-		p.Disks = append(p.Disks, record.Disk{Target: "vdb", Action: wire.Shared, Format: "raw", SourcePath: "/mnt/nfs/app01.raw", VirtualBytes: gib, AllocatedBytes: gib})
+		p.Disks = append(p.Disks, record.DiskPlan{Target: "vdb", Action: wire.Shared, Format: "raw", SourcePath: "/mnt/nfs/app01.raw", VirtualBytes: gib, AllocatedBytes: gib})
 	}
 	if slices.Contains(words, "offline") {
 		p.Kind = wire.Offline

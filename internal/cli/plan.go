@@ -44,7 +44,7 @@ func kindText(k wire.MoveKind) string {
 	return "live"
 }
 
-func diskText(d record.Disk) string {
+func diskText(d record.DiskPlan) string {
 	switch d.Action {
 	case wire.Shared:
 		return fmt.Sprintf("shared, stays in place: %s %s, %s", d.Format, size(d.VirtualBytes), d.SourcePath)

@@ -49,9 +49,6 @@ func (s *source) look(ctx context.Context) {
 	if err != nil || !st.Active {
 		return
 	}
-	s.mu.Lock()
-	s.stats = st
-	s.mu.Unlock()
 	p := Progress{
 		Memory:    Item{Name: "memory", Total: st.MemoryTotal, Done: st.MemoryProcessed, Remaining: st.MemoryRemaining, Rate: st.MemoryBPS},
 		DirtyRate: st.DirtyRate, Iteration: st.Iteration, BlackoutMS: st.Downtime.Milliseconds(), WireBytes: wireBytes(s.session.Streams()),
@@ -138,7 +135,7 @@ func (s *source) summarise() {
 		TotalMS: s.running.Sub(s.rec.Created).Milliseconds(), WireBytes: wireBytes(proofs), Streams: proofs,
 		Network: s.plan.Network.Subnet.String(), Operator: s.session.Peer().Operator, DelegatedBy: s.session.Peer().DelegatedBy,
 		SignIn: s.session.Peer().SignIn, DelegatedService: s.plan.Delegation.Service, StorageService: s.plan.Delegation.StorageService,
-		Encrypted: allEncrypted(proofs), QEMUDowntimeMS: s.stats.Downtime.Milliseconds(),
+		Encrypted:   allEncrypted(proofs),
 		MemoryBytes: payload(proofs, StreamMemory), DiskBytes: payload(proofs, StreamDisk),
 	}
 	if !s.stopped.IsZero() {

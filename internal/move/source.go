@@ -32,7 +32,6 @@ type source struct {
 	outcome wire.Outcome
 	stopped time.Time // the guest stopped here
 	running time.Time // the destination said that it runs there
-	stats   virt.JobStats
 }
 
 // Start begins a move from this host. It returns once the move is journalled;

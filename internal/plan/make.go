@@ -114,7 +114,7 @@ type Input struct {
 func Make(in Input) (record.Plan, error) {
 	p := record.Plan{VM: in.Domain.Name, UUID: in.Domain.UUID, Kind: in.Kind, Source: in.Host, Destination: in.Destination,
 		Network: in.Network, Codec: CodecTCPIP, Encryption: in.Cipher, Connections: max(in.Connections, 1), Delegation: in.Delegation,
-		Keeps: in.Retain, Disks: make([]record.Disk, 0, len(in.Offered))}
+		Keeps: in.Retain, Disks: make([]record.DiskPlan, 0, len(in.Offered))}
 	if in.Kind != wire.Offline {
 		p.MemoryBytes = in.Domain.MemoryBytes
 	} else {
@@ -136,7 +136,7 @@ func Make(in Input) (record.Plan, error) {
 		case a.Action == wire.Shared && a.Path != o.Path:
 			return wrong("disk " + a.Target + " is shared, but under another path")
 		}
-		p.Disks = append(p.Disks, record.Disk{Target: o.Target, Action: a.Action, Format: o.Format, SourcePath: o.Path, DestinationPath: a.Path,
+		p.Disks = append(p.Disks, record.DiskPlan{Target: o.Target, Action: a.Action, Format: o.Format, SourcePath: o.Path, DestinationPath: a.Path,
 			VirtualBytes: o.VirtualBytes, AllocatedBytes: o.AllocatedBytes})
 	}
 	return p, nil

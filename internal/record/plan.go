@@ -15,7 +15,7 @@ type Plan struct {
 	Destination string        `json:"destination"`
 	Network     Network       `json:"network"`
 	MemoryBytes uint64        `json:"memory_bytes"`
-	Disks       []Disk        `json:"disks"`
+	Disks       []DiskPlan        `json:"disks"`
 	Codec       string        `json:"codec" doc:"how memory is coded on the wire; TCPIP: as it is"`
 	Encryption  string        `json:"encryption" doc:"cipher suite of the migration streams"`
 	Connections int           `json:"connections" doc:"memory connections"`
@@ -30,8 +30,8 @@ type Network struct {
 	Destination netip.Addr   `json:"destination_address"`
 }
 
-// Disk says what happens to one disk. Sizes in bytes.
-type Disk struct {
+// DiskPlan says what happens to one disk. Sizes in bytes.
+type DiskPlan struct {
 	Target          string          `json:"target"`
 	Action          wire.DiskAction `json:"action"`
 	Format          string          `json:"format"`

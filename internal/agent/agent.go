@@ -1,0 +1,132 @@
+package agent
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"drover/internal/api"
+	"drover/internal/config"
+	"drover/internal/krb"
+	"drover/internal/move"
+	"drover/internal/store"
+	"drover/internal/stream"
+	"drover/internal/virt"
+)
+
+// Options of an agent.
+type Options struct {
+	Config  *config.Config
+	Version string
+	Log     *slog.Logger
+	// Ready is called when the agent answers on all its sockets.
+	Ready func()
+	// Stopping is called when it takes no more moves.
+	Stopping func()
+	// Inject is handed to move.Options.Inject.
+	Inject func(context.Context, move.Role, move.Phase) error
+}
+
+// Run serves until ctx ends, then lets running moves end within the configured
+// time. It owns nothing any more when it returns.
+func Run(ctx context.Context, o Options) error {
+	cfg := o.Config
+	for _, dir := range []string{cfg.StateDir, cfg.RunDir} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("directory of droverd: %w", err)
+		}
+	}
+	journal, err := store.Open(ctx, filepath.Join(cfg.StateDir, "drover.db"))
+	if err != nil {
+		return err
+	}
+	defer journal.Close()
+	kerberos, err := krb.OpenHost(krb.Config{Krb5Conf: cfg.Kerberos.Krb5Conf, Keytab: cfg.Kerberos.Keytab, Account: cfg.Kerberos.Account,
+		Host: cfg.Host, Log: o.Log})
+	if err != nil {
+		return err
+	}
+	identity, err := stream.LoadOrCreateIdentity(cfg.StateDir, cfg.Host)
+	if err != nil {
+		return err
+	}
+	return serve(ctx, o, journal, kerberos, identity)
+}
+
+// serve composes the agent and runs it.
+func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.Host, identity *stream.Identity) error {
+	cfg := o.Config
+	local := virt.New(virt.Config{Socket: cfg.Libvirt.Socket, Name: cfg.Host, Log: o.Log})
+	disks, err := newDiskStore(cfg)
+	if err != nil {
+		return err
+	}
+	roles := roles{cfg.Roles}
+	moves := move.NewManager(move.Options{
+		Host: cfg.Host, RunDir: cfg.RunDir, Enabled: cfg.Migration.Enabled, Roots: cfg.Storage.Roots,
+		Hypervisor: hypervisor{Host: local, cfg: cfg, roots: disks.roots.Dirs()}, Storage: disks, Store: journal, Log: o.Log, Inject: o.Inject,
+		Connector: &connector{host: cfg.Host, networks: cfg.Migration.Networks, kerberos: kerberos, log: o.Log, now: time.Now,
+			explain: (&explainer{kerberos: kerberos, log: o.Log}).explain},
+	})
+	door := &doorman{host: cfg.Host, kerberos: kerberos, roles: roles, moves: moves, log: o.Log, now: time.Now}
+	listener, err := stream.Listen(ctx, stream.ListenOptions{
+		Addrs: func() ([]netip.Addr, error) { return stream.LocalAddrs(cfg.Migration.Networks) },
+		Port:  stream.Port, Host: cfg.Host, Identity: identity, OnControl: door.serve, Log: o.Log,
+	})
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	door.listener = listener
+	server, err := api.NewServer(api.Options{
+		Host: cfg.Host, Version: o.Version, Acceptor: acceptor{kerberos, roles}, LocalMapper: localMapper(cfg.Host, roles, cfg.LocalUsers),
+		Backend: &backend{cfg: cfg, version: o.Version, virt: local, kerberos: kerberos, moves: moves, store: journal, listener: listener},
+		TLS:     &tls.Config{Certificates: []tls.Certificate{identity.Certificate()}},
+		Listen:  cfg.API.Listen, Socket: cfg.API.Socket, Log: o.Log,
+	})
+	if err != nil {
+		return err
+	}
+	return run(ctx, o, server, listener, moves)
+}
+
+// run starts the servers and ends them in the order that lets moves end: no new
+// ones first, then the API and the migration port.
+func run(ctx context.Context, o Options, server *api.Server, listener *stream.Listener, moves *move.Manager) error {
+	if err := moves.Settle(ctx); err != nil {
+		return err
+	}
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	g, gctx := errgroup.WithContext(serving)
+	g.Go(func() error { return server.Run(gctx) })
+	g.Go(func() error { return listener.Run(gctx) })
+	g.Go(func() error {
+		select {
+		case <-server.Ready():
+			o.Log.Info("droverd serves", "host", o.Config.Host, "version", o.Version, "migration", listener.Addrs())
+			o.Ready()
+		case <-gctx.Done():
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+		case <-gctx.Done():
+		}
+		o.Stopping()
+		o.Log.Info("droverd stops; running moves may end", "within", time.Duration(o.Config.ShutdownTimeout))
+		dctx, cancel := context.WithTimeout(context.Background(), time.Duration(o.Config.ShutdownTimeout))
+		defer cancel()
+		moves.Drain(dctx)
+		stop()
+		return nil
+	})
+	return g.Wait()
+}

@@ -1,0 +1,162 @@
+package agent
+
+import (
+	"context"
+	"iter"
+	"strings"
+
+	"drover/internal/api"
+	"drover/internal/config"
+	"drover/internal/fault"
+	"drover/internal/krb"
+	"drover/internal/move"
+	"drover/internal/store"
+	"drover/internal/stream"
+	"drover/internal/virt"
+)
+
+// backend does what the API offers.
+type backend struct {
+	cfg      *config.Config
+	version  string
+	virt     *virt.Host
+	kerberos *krb.Host
+	moves    *move.Manager
+	store    *store.Store
+	listener *stream.Listener
+}
+
+// Host describes this host.
+func (b *backend) Host(ctx context.Context, c api.Caller) (api.HostInfo, error) {
+	f, err := b.virt.Facts(ctx)
+	if err != nil {
+		return api.HostInfo{}, err
+	}
+	return api.HostInfo{
+		Host: b.cfg.Host, UUID: f.UUID, Version: b.version, Account: b.kerberos.Account(), Realm: b.kerberos.Realm(),
+		LibvirtVersion: f.LibvirtVersion, QEMUVersion: f.QEMUVersion, MemoryBytes: f.MemoryTotal, MemoryAvailable: f.MemoryAvailable,
+		StorageRoots: b.cfg.Storage.Roots, Caller: c.Info(),
+		Migration: api.MigrationInfo{Enabled: b.cfg.Migration.Enabled, Networks: b.cfg.Migration.Networks, Addresses: b.listener.Addrs()},
+	}, nil
+}
+
+// VMs lists the VMs of this host.
+func (b *backend) VMs(ctx context.Context) ([]api.VM, error) {
+	domains, err := b.virt.Domains(ctx)
+	if err != nil {
+		return nil, err
+	}
+	moving, err := b.moving(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]api.VM, 0, len(domains))
+	for _, d := range domains {
+		out = append(out, vm(d, moving))
+	}
+	return out, nil
+}
+
+// VM describes one VM.
+func (b *backend) VM(ctx context.Context, name string) (api.VM, error) {
+	d, err := b.virt.Domain(ctx, name)
+	if err != nil {
+		return api.VM{}, err
+	}
+	moving, err := b.moving(ctx)
+	return vm(d, moving), err
+}
+
+// moving maps the UUID of each VM under way to its move.
+func (b *backend) moving(ctx context.Context) (map[string]string, error) {
+	recs, err := b.moves.List(ctx, store.Filter{Unfinished: true})
+	if err != nil {
+		return nil, err
+	}
+	m := map[string]string{}
+	for _, r := range recs {
+		m[r.UUID] = r.ID
+	}
+	return m, nil
+}
+
+func vm(d virt.Domain, moving map[string]string) api.VM {
+	out := api.VM{Name: d.Name, UUID: d.UUID, State: string(d.State), MemoryBytes: d.MemoryBytes, VCPUs: d.VCPUs, Disks: []api.Disk{}, Moving: moving[d.UUID]}
+	for _, disk := range d.Disks {
+		out.Disks = append(out.Disks, api.Disk{Target: disk.Target, Device: disk.Device, Path: disk.Path, Format: disk.Format,
+			VirtualBytes: disk.VirtualBytes, AllocatedBytes: disk.AllocatedBytes})
+	}
+	return out
+}
+
+// StartMove begins a move in the caller's name.
+func (b *backend) StartMove(ctx context.Context, c api.Caller, r move.Request) (move.Record, error) {
+	if c.Principal == "" {
+		return move.Record{}, fault.New(fault.LocalUserUnmapped, b.cfg.Host, "user", c.LocalUser)
+	}
+	op := move.Operator{Principal: c.Principal}
+	if ev, ok := c.Evidence.(krb.Evidence); ok {
+		op.Evidence = ev
+	}
+	return b.moves.Start(ctx, op, r)
+}
+
+// Moves lists the moves that match.
+func (b *backend) Moves(ctx context.Context, f api.MoveFilter) ([]move.Record, error) {
+	return b.moves.List(ctx, store.Filter{Role: string(f.Role), VM: f.VM, Unfinished: f.Active, Limit: f.Limit})
+}
+
+// Move gives one move.
+func (b *backend) Move(ctx context.Context, id string) (move.Record, error) {
+	return b.moves.Get(ctx, id)
+}
+
+// Watch yields the events of a move.
+func (b *backend) Watch(ctx context.Context, id string, after int64) iter.Seq2[move.Event, error] {
+	return b.moves.Watch(ctx, id, after)
+}
+
+// CancelMove asks a move to end.
+func (b *backend) CancelMove(ctx context.Context, c api.Caller, id string) (move.Record, error) {
+	return b.moves.Cancel(ctx, id, c.Name())
+}
+
+// ResolveMove decides a move whose outcome is unknown.
+func (b *backend) ResolveMove(ctx context.Context, c api.Caller, id string, keep api.Keep) (move.Record, error) {
+	return b.moves.Resolve(ctx, id, keep == api.KeepSource, c.Name())
+}
+
+// Tickets lists the agent's Kerberos cache.
+func (b *backend) Tickets(context.Context) ([]api.Ticket, error) {
+	out := []api.Ticket{}
+	for _, t := range b.kerberos.Tickets() {
+		out = append(out, api.Ticket{Client: t.Client, Service: t.Service, Kind: t.Kind, Start: t.Obtained, End: t.Expires})
+	}
+	return out, nil
+}
+
+// PurgeTickets empties the cache, or what of it is for one service.
+func (b *backend) PurgeTickets(_ context.Context, _ api.Caller, service string) (int, error) {
+	return b.kerberos.Purge(func(t krb.TicketInfo) bool { return service == "" || strings.EqualFold(t.Service, service) }), nil
+}
+
+// Health checks what the agent cannot do without.
+func (b *backend) Health(ctx context.Context) []api.HealthCheck {
+	checks := []api.HealthCheck{{Name: "journal"}, {Name: "libvirt"}, {Name: "migration-port"}}
+	for i, err := range []error{b.store.Check(ctx), b.virt.Ping(ctx), b.portCheck()} {
+		checks[i].OK = err == nil
+		if err != nil {
+			checks[i].Reason = fault.From(err).Error()
+		}
+	}
+	return checks
+}
+
+// portCheck: an agent with live migration enabled must be reachable for it.
+func (b *backend) portCheck() error {
+	if !b.cfg.Migration.Enabled || len(b.listener.Addrs()) > 0 {
+		return nil
+	}
+	return fault.New(fault.ConfigInvalid, b.cfg.Host, "file", "drover.yaml",
+		"problem", "migration.networks: this host has no address in "+networkList(b.cfg.Migration.Networks))
+}

@@ -1,0 +1,104 @@
+package agent
+
+import (
+	"context"
+	"errors"
+
+	"drover/internal/config"
+	"drover/internal/move"
+	"drover/internal/virt"
+	"drover/internal/virt/admit"
+)
+
+// nvramDir is where libvirt keeps UEFI variables.
+const nvramDir = "/var/lib/libvirt/qemu/nvram"
+
+// hypervisor is virt as the state machine wants it.
+type hypervisor struct {
+	*virt.Host
+	cfg   *config.Config
+	roots []string // storage roots with links resolved as well
+}
+
+func (h hypervisor) Outgoing(ctx context.Context, p virt.MigrationParams) (move.Outgoing, error) {
+	o, err := h.Host.Outgoing(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return outgoing{o}, nil
+}
+
+// outgoing leaves the persistent definition to the destination, which makes it
+// from what it admitted.
+type outgoing struct{ *virt.Outgoing }
+
+func (o outgoing) Perform(ctx context.Context, cookie []byte) ([]byte, error) {
+	return o.Outgoing.Perform(ctx, cookie, "")
+}
+
+func (h hypervisor) Incoming(ctx context.Context, p virt.MigrationParams) (move.Incoming, error) {
+	i, err := h.Host.Incoming(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return i, nil
+}
+
+func (h hypervisor) Define(ctx context.Context, xml string) error {
+	_, err := h.Host.Define(ctx, xml)
+	return err
+}
+
+// Undefine removes the definition with the NVRAM that goes with it.
+func (h hypervisor) Undefine(ctx context.Context, uuid string) error {
+	return h.Host.Undefine(ctx, uuid, false)
+}
+
+// Admit checks a definition by this host's rules, then by libvirt's.
+func (h hypervisor) Admit(ctx context.Context, xml string, vm move.Expected) (move.Definition, error) {
+	pol, err := h.policy(ctx, vm)
+	if err != nil {
+		return move.Definition{}, err
+	}
+	a, err := admit.Domain([]byte(xml), pol)
+	if err != nil {
+		return move.Definition{}, err
+	}
+	if errs := h.CheckIncoming(ctx, a); len(errs) > 0 {
+		return move.Definition{}, errors.Join(errs...)
+	}
+	return move.Definition{XML: a.XML, MemoryBytes: a.MemoryBytes}, nil
+}
+
+// AdmitCookie checks libvirt's cookie by the same rules.
+func (h hypervisor) AdmitCookie(ctx context.Context, cookie []byte, vm move.Expected) ([]byte, error) {
+	pol, err := h.policy(ctx, vm)
+	if err != nil {
+		return nil, err
+	}
+	return admit.Cookie(cookie, pol)
+}
+
+func (h hypervisor) policy(ctx context.Context, vm move.Expected) (admit.Policy, error) {
+	p := admit.Policy{Host: h.cfg.Host, Name: vm.Name, UUID: vm.UUID, StorageRoots: h.roots, BootRoots: h.cfg.Storage.BootRoots,
+		NVRAMDir: nvramDir, Disks: map[string]admit.DiskFile{}}
+	for target, f := range vm.Disks {
+		p.Disks[target] = admit.DiskFile(f)
+	}
+	var err error
+	p.Loaders, err = h.loaders(ctx)
+	return p, err
+}
+
+// loaders lists the firmware of this host, for the machine types that have UEFI.
+func (h hypervisor) loaders(ctx context.Context) ([]string, error) {
+	var all []string
+	for _, machine := range []string{"pc", "q35"} {
+		paths, err := h.Firmware(ctx, "qemu", "x86_64", machine)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, paths...)
+	}
+	return all, nil
+}

@@ -1,0 +1,221 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"drover/internal/fault"
+	"drover/internal/krb"
+	"drover/internal/move"
+	"drover/internal/stream"
+	"drover/internal/wire"
+)
+
+// doorman authenticates what comes to the migration port and hands it to the
+// state machine.
+type doorman struct {
+	host     string
+	kerberos *krb.Host
+	roles    roles
+	moves    *move.Manager
+	listener *stream.Listener
+	log      *slog.Logger
+	now      func() time.Time
+}
+
+// serve has one control connection for as long as it runs.
+func (d *doorman) serve(ctx context.Context, u *stream.Unauthenticated) {
+	_, remote := u.Addrs()
+	in := &inbound{log: d.log}
+	ctl, err := u.Authenticate(ctx, func(ctx context.Context, x stream.Exchange) (string, error) {
+		e := exchange{x: x, host: d.host, peer: remote.String()}
+		c, err := d.identify(ctx, e)
+		if err != nil {
+			_ = e.say(ctx, wire.KindFailure, fault.ToProblem(err))
+		}
+		in.caller = c
+		return c.Peer, err
+	})
+	if err != nil {
+		d.log.Warn("migration connection refused", "remote", remote, "error", err, "code", fault.From(err).Code)
+		return
+	}
+	in.Control, in.listener = ctl, d.listener
+	defer in.Close()
+	if err := d.moves.Serve(ctx, in); err != nil {
+		d.log.Info("migration connection ended", "remote", remote, "error", err)
+	}
+}
+
+// identify is the destination's side of the authentication.
+func (d *doorman) identify(ctx context.Context, e exchange) (move.Caller, error) {
+	var hello wire.Hello
+	if err := e.hear(ctx, wire.KindHello, &hello); err != nil {
+		return move.Caller{}, err
+	}
+	v, ok := wire.Negotiate(hello.Oldest, hello.Newest)
+	if !ok {
+		return move.Caller{}, fault.New(fault.AgentTooOld, hello.Host, "have", fmt.Sprintf("%d to %d", hello.Oldest, hello.Newest),
+			"peer", d.host, "want", fmt.Sprintf("%d to %d", wire.Oldest, wire.Newest))
+	}
+	if err := e.say(ctx, wire.KindHelloReply, wire.HelloReply{Host: d.host, Version: v, Time: d.now()}); err != nil {
+		return move.Caller{}, err
+	}
+	id, more, err := d.accept(ctx, e, migrationService)
+	if err != nil {
+		return move.Caller{}, err
+	}
+	c := move.Caller{Principal: id.Principal, SignIn: id.SignIn, Peer: hello.Host}
+	if !id.Delegated {
+		// A host may speak for itself to ask for an outcome; move.Serve lets it
+		// do nothing else.
+		if !strings.Contains(id.Principal, "$@") {
+			return c, fault.New(fault.NotDelegated, d.host, "caller", id.Principal)
+		}
+		return c, nil
+	}
+	c.DelegatedBy = d.delegator(id)
+	if !more {
+		return c, nil
+	}
+	second, _, err := d.accept(ctx, e, storageService)
+	if err != nil {
+		return c, err
+	}
+	if second.Principal != id.Principal || second.DelegatedBy != id.DelegatedBy {
+		return c, fault.New(fault.AuthRefused, d.host, "reason", "the two tickets are not of the same operator and host")
+	}
+	c.Storage = true
+	return c, nil
+}
+
+// accept verifies one ticket. The name on a ticket is not protected, all service
+// names of an account being equal to it; what the KDC has signed is the name in
+// the PAC's delegation info, and that must be of the wanted class.
+func (d *doorman) accept(ctx context.Context, e exchange, class string) (krb.Identity, bool, error) {
+	var a wire.Auth
+	if err := e.hear(ctx, wire.KindAuth, &a); err != nil {
+		return krb.Identity{}, false, err
+	}
+	binding := krb.Binding(e.x.ExporterBinding())
+	kc, token, err := d.kerberos.Accept(a.Token, binding)
+	if err != nil {
+		return krb.Identity{}, false, err
+	}
+	id := kc.Identity()
+	if id.Delegated {
+		if !strings.EqualFold(serviceClass(id.ProxyTarget), class) {
+			return id, false, fault.New(fault.AuthRefused, d.host, "reason", fmt.Sprintf("the ticket is delegated for %q, not for %q", id.ProxyTarget, class))
+		}
+		if err := d.roles.require(d.host, id, roleOperator); err != nil {
+			return id, false, err
+		}
+	}
+	proof, err := kc.ProveBinding(binding)
+	if err != nil {
+		return id, false, err
+	}
+	return id, a.More, e.say(ctx, wire.KindAuthReply, wire.AuthReply{Token: token, Proof: proof, Operator: id.Principal,
+		DelegatedBy: d.delegator(id), SignIn: id.SignIn})
+}
+
+// delegator is the account of the host that delegated, as which it asks for the
+// outcome after a restart; "" when nobody did. The PAC names one of its services.
+func (d *doorman) delegator(id krb.Identity) string {
+	if !id.Delegated {
+		return ""
+	}
+	return id.DelegatingHost() + "$@" + d.kerberos.Realm()
+}
+
+// inbound is the destination's end of a move's connections.
+type inbound struct {
+	*stream.Control
+	caller   move.Caller
+	listener *stream.Listener
+	log      *slog.Logger
+
+	data       *stream.Session
+	unregister func()
+	relay      relays
+
+	mu      sync.Mutex
+	sockets map[string]string // kind and channel: where its streams go
+}
+
+func (in *inbound) Caller() move.Caller { return in.caller }
+
+// Err is the first failure of a data stream, or of the control stream itself.
+func (in *inbound) Err() error {
+	if err := in.relay.failure(); err != nil {
+		return err
+	}
+	return in.Control.Err()
+}
+
+func (in *inbound) Streams() []move.StreamProof { return proofs(in.Info(), in.data) }
+
+// Open registers a session for data streams.
+func (in *inbound) Open() (id, secret []byte, err error) {
+	i, s := stream.NewSessionKey()
+	in.data = stream.NewSession(i, s, in.caller.Peer)
+	in.sockets = map[string]string{}
+	if in.unregister, err = in.listener.Register(in.data); err != nil {
+		return nil, nil, err
+	}
+	in.relay.init()
+	in.relay.own(in.acceptAll)
+	return i[:], s[:], nil
+}
+
+// Attach says to which socket the streams of a kind and channel are connected.
+func (in *inbound) Attach(kind string, channel int, socket string) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.sockets[socketKey(streamKind(kind), uint32(channel)<<channelBits)] = socket
+	return nil
+}
+
+func socketKey(kind stream.Kind, index uint32) string { return kind.String() + "-" + channelOf(index) }
+
+func (in *inbound) acceptAll(ctx context.Context) {
+	for {
+		st, err := in.data.Accept(ctx)
+		if err != nil {
+			return // the session was closed
+		}
+		in.relay.own(func(ctx context.Context) { in.connect(ctx, st) })
+	}
+}
+
+// connect takes one data stream to the socket of QEMU, or of the disk's server.
+func (in *inbound) connect(ctx context.Context, st *stream.Stream) {
+	in.mu.Lock()
+	socket := in.sockets[socketKey(st.Kind(), st.Index())]
+	in.mu.Unlock()
+	var d net.Dialer
+	dctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	local, err := d.DialContext(dctx, "unix", socket)
+	if err != nil {
+		err = fmt.Errorf("%s stream %d: %w", st.Kind(), st.Index(), err)
+		st.Abort(err)
+		in.relay.failed(err)
+		return
+	}
+	in.relay.ended(stream.Relay(ctx, st, local))
+}
+
+// Close ends everything that belongs to the connection, and waits for it.
+func (in *inbound) Close() error {
+	in.relay.close()
+	if in.unregister != nil {
+		in.unregister()
+	}
+	return in.Control.Close()
+}

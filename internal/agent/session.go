@@ -1,0 +1,197 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+
+	"drover/internal/fault"
+	"drover/internal/move"
+	"drover/internal/record"
+	"drover/internal/stream"
+	"drover/internal/wire"
+)
+
+// session is the source's end of a move's connections.
+type session struct {
+	*stream.Control
+	host       string
+	opts       stream.DialOptions
+	network    record.Network
+	delegation record.Delegation
+	peer       wire.AuthReply
+	log        *slog.Logger
+
+	data  *stream.Session
+	relay relays
+}
+
+func (s *session) Network() record.Network       { return s.network }
+func (s *session) Delegation() record.Delegation { return s.delegation }
+func (s *session) Cipher() string                { return "TLS 1.3, " + s.Info().CipherSuite }
+func (s *session) Peer() wire.AuthReply          { return s.peer }
+func (s *session) Err() error                    { return s.relay.failure() }
+
+// Bind says which session of the destination the data streams belong to.
+func (s *session) Bind(id, secret []byte) error {
+	if len(id) != 16 || len(secret) != 32 {
+		return fault.New(fault.ProtocolError, s.host, "peer", s.opts.Peer, "problem", "a session id or secret of the wrong length")
+	}
+	s.data = stream.NewSession([16]byte(id), [32]byte(secret), s.opts.Peer)
+	s.relay.init()
+	return nil
+}
+
+// channelBits is where the channel stands in a stream's index; below it is the
+// running number of the connection.
+const channelBits = 16
+
+// Forward listens on socket and carries each connection as one data stream.
+func (s *session) Forward(kind string, channel int, socket string) error {
+	ln, err := net.Listen("unix", socket)
+	if err != nil {
+		return err
+	}
+	// QEMU runs as a user of its own; the directory's name cannot be guessed.
+	if err := os.Chmod(socket, 0o666); err != nil {
+		ln.Close()
+		return err
+	}
+	s.relay.own(func(ctx context.Context) { s.serve(ctx, ln, streamKind(kind), uint32(channel)<<channelBits) })
+	return nil
+}
+
+func streamKind(k string) stream.Kind {
+	if k == move.StreamDisk {
+		return stream.KindDisk
+	}
+	return stream.KindMemory
+}
+
+func (s *session) serve(ctx context.Context, ln net.Listener, kind stream.Kind, base uint32) {
+	defer context.AfterFunc(ctx, func() { ln.Close() })()
+	for n := uint32(0); ; n++ {
+		local, err := ln.Accept()
+		if err != nil {
+			return // the session was closed
+		}
+		s.relay.own(func(ctx context.Context) { s.carry(ctx, local, kind, base+n) })
+	}
+}
+
+// carry takes one connection of QEMU to the destination.
+func (s *session) carry(ctx context.Context, local net.Conn, kind stream.Kind, index uint32) {
+	st, err := s.data.DialData(ctx, s.opts, kind, index)
+	if err != nil {
+		local.Close()
+		s.relay.failed(err)
+		return
+	}
+	if err := s.checkNetwork(st); err != nil {
+		st.Abort(err)
+		local.Close()
+		s.relay.failed(err)
+		return
+	}
+	s.relay.ended(stream.Relay(ctx, st, local))
+}
+
+// checkNetwork holds the sockets' addresses against the plan.
+func (s *session) checkNetwork(st *stream.Stream) error {
+	local, remote := st.Addrs()
+	if s.network.Subnet.Contains(local.Addr().Unmap()) && s.network.Subnet.Contains(remote.Addr().Unmap()) {
+		return nil
+	}
+	return fault.New(fault.NetworkMismatch, s.host, "move", s.data.String(), "local", local.String(), "remote", remote.String(),
+		"network", s.network.Subnet.String())
+}
+
+// Streams tells what each connection carried, and where it ran.
+func (s *session) Streams() []move.StreamProof {
+	return proofs(s.Info(), s.data)
+}
+
+func proofs(control stream.StreamInfo, data *stream.Session) []move.StreamProof {
+	out := []move.StreamProof{proof(control)}
+	if data != nil {
+		for _, i := range data.Streams() {
+			out = append(out, proof(i))
+		}
+	}
+	return out
+}
+
+func proof(i stream.StreamInfo) move.StreamProof {
+	return move.StreamProof{Kind: i.Kind.String(), Index: int(i.Index), Local: i.Local.String(), Remote: i.Remote.String(),
+		PayloadBytes: i.PayloadSent + i.PayloadReceived, WireBytes: i.WireSent + i.WireReceived, KernelAcked: i.KernelBytesAcked,
+		Encrypted: i.Encrypted, Cipher: i.CipherSuite}
+}
+
+// Close ends the control stream and every data stream, and waits for them.
+func (s *session) Close() error {
+	s.relay.close()
+	return s.Control.Close()
+}
+
+// relays owns the goroutines that carry the data streams of one move.
+type relays struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu     sync.Mutex
+	first  error
+	closed bool
+}
+
+func (r *relays) init() { r.ctx, r.cancel = context.WithCancel(context.Background()) }
+
+// own runs f until it returns; close waits for it.
+func (r *relays) own(f func(ctx context.Context)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return
+	}
+	r.wg.Add(1)
+	go func() {
+		defer r.wg.Done()
+		f(r.ctx)
+	}()
+}
+
+func (r *relays) ended(_ stream.Counters, err error) { r.failed(err) }
+
+// failed remembers the first failure, which is why QEMU then fails.
+func (r *relays) failed(err error) {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.first == nil && !r.closed {
+		r.first = err
+	}
+}
+
+func (r *relays) failure() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.first
+}
+
+func (r *relays) close() {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	if r.cancel != nil {
+		r.cancel()
+		r.wg.Wait()
+	}
+}
+
+func channelOf(index uint32) string { return strconv.Itoa(int(index >> channelBits)) }
