@@ -135,6 +135,11 @@ func (o *Outgoing) Perform(ctx context.Context, cookie []byte, persistentXML str
 		return nil, err
 	}
 	defer leave()
+	if o.p.MaxDowntime > 0 {
+		if err := o.SetMaxDowntime(ctx, o.p.MaxDowntime); err != nil {
+			return nil, err
+		}
+	}
 	type result struct {
 		cookie []byte
 		err    error
