@@ -190,7 +190,7 @@ func (l *Lab) startDC(ctx context.Context) error {
 		GroupSIDs map[string]string `json:"group_sids"`
 	}
 	if err := json.Unmarshal(out, &result); err != nil {
-		return fmt.Errorf("make the domain: %w: %q", err, out)
+		return fmt.Errorf("make the domain: unexpected result: %w\n%s", err, tail(log.Name()))
 	}
 	l.state.GroupSIDs = result.GroupSIDs
 	if err := l.handOut(dc); err != nil {

@@ -64,10 +64,11 @@ func read(pid, name string) string {
 	return string(raw)
 }
 
-// startOf is the start time of a process, "" when it has gone.
+// startOf is the start time of a process, "" when it has gone. One that only waits to be reaped
+// has gone: in a container, PID 1 may be a program that never reaps what it inherits.
 func startOf(pid string) string {
 	stat := read(pid, "stat")
-	if fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:]); len(fields) > 19 {
+	if fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:]); len(fields) > 19 && fields[0] != "Z" {
 		return fields[19]
 	}
 	return ""
@@ -75,6 +76,9 @@ func startOf(pid string) string {
 
 func namespacesOf(pid string) []string {
 	var all []string
+	if startOf(pid) == "" {
+		return nil
+	}
 	for _, kind := range []string{"net", "mnt", "pid", "uts", "ipc"} {
 		if link, err := os.Readlink(filepath.Join("/proc", pid, "ns", kind)); err == nil {
 			all = append(all, link)
