@@ -3,6 +3,7 @@
 #   make deps      install what lab/packages.txt lists, and Go when there is none
 #   make build     drover, droverd, drover-guest and drover-lab in build/bin
 #   make guest     kernel and initramfs of the lab's virtual machines in build/guest
+#   make demo      deps and build, then raise the lab and move a running VM there and back
 #   make test      vet, staticcheck, unit tests with the race detector, lab tests (as root), fuzzing
 #   make lab-up    raise the lab "demo"; make lab-down removes every trace of it
 #   make clean     remove build/
@@ -19,7 +20,7 @@ FUZZTIME ?= 30s
 TESTFLAGS ?=
 UID := $(shell id -u)
 
-.PHONY: all deps build guest test lint unit fuzz lab-up lab-down clean
+.PHONY: all deps build guest demo test lint unit fuzz lab-up lab-down clean
 
 all: build
 
@@ -58,6 +59,11 @@ fuzz:
 		echo "fuzz $$target in $$(dirname $$file) for $(FUZZTIME)"; \
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$(dirname $$file)"; \
 	done
+
+# Installs what it needs, raises the lab, moves a running VM there and back, writes build/demo.json.
+demo: deps
+	$(MAKE) build guest
+	$(BUILD)/bin/drover-lab demo
 
 lab-up: build guest
 	$(BUILD)/bin/drover-lab up

@@ -87,19 +87,19 @@ func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.H
 	door.listener = listener
 	server, err := api.NewServer(api.Options{
 		Host: cfg.Host, Version: o.Version, Acceptor: acceptor{kerberos, roles}, LocalMapper: localMapper(cfg.Host, roles, cfg.LocalUsers),
-		Backend: &backend{cfg: cfg, version: o.Version, virt: local, kerberos: kerberos, moves: moves, store: journal, listener: listener},
+		Backend: &backend{cfg: cfg, version: o.Version, virt: local, kerberos: kerberos, moves: moves, store: journal, listener: listener, log: o.Log},
 		TLS:     &tls.Config{Certificates: []tls.Certificate{identity.Certificate()}},
 		Listen:  cfg.API.Listen, Socket: cfg.API.Socket, Log: o.Log,
 	})
 	if err != nil {
 		return err
 	}
-	return run(ctx, o, server, listener, moves)
+	return run(ctx, o, journal, server, listener, moves)
 }
 
 // run starts the servers and ends them in the order that lets moves end: no new
 // ones first, then the API and the migration port.
-func run(ctx context.Context, o Options, server *api.Server, listener *stream.Listener, moves *move.Manager) error {
+func run(ctx context.Context, o Options, journal *store.Store, server *api.Server, listener *stream.Listener, moves *move.Manager) error {
 	if err := moves.Settle(ctx); err != nil {
 		return err
 	}
@@ -108,6 +108,7 @@ func run(ctx context.Context, o Options, server *api.Server, listener *stream.Li
 	g, gctx := errgroup.WithContext(serving)
 	g.Go(func() error { return server.Run(gctx) })
 	g.Go(func() error { return listener.Run(gctx) })
+	g.Go(func() error { retain(gctx, journal, o.Log); return nil })
 	g.Go(func() error {
 		select {
 		case <-server.Ready():
@@ -129,4 +130,28 @@ func run(ctx context.Context, o Options, server *api.Server, listener *stream.Li
 		return nil
 	})
 	return g.Wait()
+}
+
+// What the journal keeps of moves that are over, and of the audit.
+const (
+	retention  = 90 * 24 * time.Hour
+	retainLast = 1000
+)
+
+// retain forgets old moves once a day.
+func retain(ctx context.Context, journal *store.Store, log *slog.Logger) {
+	tick := time.NewTicker(24 * time.Hour)
+	defer tick.Stop()
+	for {
+		if n, err := journal.Prune(ctx, time.Now().Add(-retention), retainLast); err != nil && ctx.Err() == nil {
+			log.Error("journal not pruned", "error", err)
+		} else if n > 0 {
+			log.Info("journal pruned", "moves", n)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }

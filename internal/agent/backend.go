@@ -2,8 +2,12 @@ package agent
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"iter"
+	"log/slog"
 	"strings"
+	"time"
 
 	"drover/internal/api"
 	"drover/internal/config"
@@ -24,6 +28,7 @@ type backend struct {
 	moves    *move.Manager
 	store    *store.Store
 	listener *stream.Listener
+	log      *slog.Logger
 }
 
 // Host describes this host.
@@ -98,7 +103,9 @@ func (b *backend) StartMove(ctx context.Context, c api.Caller, r move.Request) (
 	if ev, ok := c.Evidence.(krb.Evidence); ok {
 		op.Evidence = ev
 	}
-	return b.moves.Start(ctx, op, r)
+	rec, err := b.moves.Start(ctx, op, r)
+	b.audit(ctx, c, "move.start", r.VM, err, r)
+	return rec, err
 }
 
 // Moves lists the moves that match.
@@ -118,12 +125,16 @@ func (b *backend) Watch(ctx context.Context, id string, after int64) iter.Seq2[m
 
 // CancelMove asks a move to end.
 func (b *backend) CancelMove(ctx context.Context, c api.Caller, id string) (move.Record, error) {
-	return b.moves.Cancel(ctx, id, c.Name())
+	rec, err := b.moves.Cancel(ctx, id, c.Name())
+	b.audit(ctx, c, "move.cancel", id, err, nil)
+	return rec, err
 }
 
 // ResolveMove decides a move whose outcome is unknown.
 func (b *backend) ResolveMove(ctx context.Context, c api.Caller, id string, keep api.Keep) (move.Record, error) {
-	return b.moves.Resolve(ctx, id, keep == api.KeepSource, c.Name())
+	rec, err := b.moves.Resolve(ctx, id, keep == api.KeepSource, c.Name())
+	b.audit(ctx, c, "move.resolve", id, err, map[string]any{"keep": keep})
+	return rec, err
 }
 
 // Tickets lists the agent's Kerberos cache.
@@ -136,8 +147,26 @@ func (b *backend) Tickets(context.Context) ([]api.Ticket, error) {
 }
 
 // PurgeTickets empties the cache, or what of it is for one service.
-func (b *backend) PurgeTickets(_ context.Context, _ api.Caller, service string) (int, error) {
-	return b.kerberos.Purge(func(t krb.TicketInfo) bool { return service == "" || strings.EqualFold(t.Service, service) }), nil
+func (b *backend) PurgeTickets(ctx context.Context, c api.Caller, service string) (int, error) {
+	n := b.kerberos.Purge(func(t krb.TicketInfo) bool { return service == "" || strings.EqualFold(t.Service, service) })
+	b.audit(ctx, c, "ticket.purge", service, nil, map[string]any{"purged": n})
+	return n, nil
+}
+
+// audit records who did what, or was refused what. What cannot be recorded is
+// logged; the journal's own health is watched elsewhere.
+func (b *backend) audit(ctx context.Context, c api.Caller, action, object string, err error, detail any) {
+	row := store.AuditRow{Time: time.Now(), Actor: c.Name(), Action: action, Object: object, Outcome: "ok"}
+	if err != nil {
+		row.Outcome = string(fault.From(err).Code)
+	}
+	var jerr error
+	if detail != nil {
+		row.Detail, jerr = json.Marshal(detail)
+	}
+	if aerr := errors.Join(jerr, b.store.Audit(context.WithoutCancel(ctx), row)); aerr != nil {
+		b.log.Error("audit not recorded", "action", action, "actor", row.Actor, "error", aerr)
+	}
 }
 
 // Health checks what the agent cannot do without.
