@@ -56,7 +56,7 @@ func (s *session) Forward(kind string, channel int, socket string) error {
 	if err != nil {
 		return err
 	}
-	// QEMU runs as a user of its own; the directory's name cannot be guessed.
+	// QEMU runs as a user of its own, to whom the directory belongs.
 	if err := os.Chmod(socket, 0o666); err != nil {
 		ln.Close()
 		return err

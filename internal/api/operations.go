@@ -199,7 +199,7 @@ func guarded[I, O any](s *Server, a huma.API, role Role, o huma.Operation, h fun
 // newAPI is huma without its extras: JSON only, no $schema members, no
 // documentation pages.
 func newAPI(mux *http.ServeMux, version string) huma.API {
-	reg := huma.NewMapRegistry("#/components/schemas/", schemaName)
+	reg := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
 	reg.RegisterTypeAlias(reflect.TypeFor[fault.Error](), reflect.TypeFor[Problem]())
 	conf := huma.DefaultConfig("Drover agent", version)
 	conf.CreateHooks = nil
@@ -210,16 +210,4 @@ func newAPI(mux *http.ServeMux, version string) huma.API {
 	conf.OpenAPIPath, conf.DocsPath, conf.SchemasPath = "", "", ""
 	conf.RejectUnknownQueryParameters = true
 	return humago.New(mux, conf)
-}
-
-// schemaName keeps the plan's Disk and Network apart from others.
-func schemaName(t reflect.Type, hint string) string {
-	name := huma.DefaultSchemaNamer(t, hint)
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	if strings.HasSuffix(t.PkgPath(), "/plan") && name != "Plan" {
-		return "Plan" + name
-	}
-	return name
 }

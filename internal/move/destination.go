@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -179,11 +178,10 @@ func (d *destination) prepare(ctx context.Context, env wire.Envelope) error {
 	if err := d.createDisks(ctx); err != nil {
 		return err
 	}
-	dir := d.m.socketDir(d.rec.ID)
-	if err := os.MkdirAll(dir, 0o711); err != nil {
-		return fmt.Errorf("sockets of the move: %w", err)
+	dir, err := d.makeSocketDir(ctx)
+	if err != nil {
+		return err
 	}
-	d.acquired("sockets", func(context.Context) error { return os.RemoveAll(dir) })
 	if d.offer.Kind == wire.Offline {
 		return d.serveDisks(ctx, dir)
 	}

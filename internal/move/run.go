@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -241,4 +243,25 @@ func call(ctx context.Context, c Conn, host, peer string, k wire.Kind, req any, 
 		return withFault(err, fault.PeerGone, host, "peer", peer)
 	}
 	return wire.Unseal(answer, want, host, peer, resp)
+}
+
+// makeSocketDir makes the directory of the move's sockets, for QEMU's user and
+// nobody else: what passes through them is the guest's memory.
+func (r *run) makeSocketDir(ctx context.Context) (string, error) {
+	dir := r.m.socketDir(r.rec.ID)
+	f, err := r.m.opt.Hypervisor.Facts(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o711); err != nil {
+		return "", fmt.Errorf("sockets of the move: %w", err)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", fmt.Errorf("sockets of the move: %w", err)
+	}
+	r.acquired("sockets", func(context.Context) error { return os.RemoveAll(dir) })
+	if os.Geteuid() != 0 || f.QEMUUser == 0 {
+		return dir, nil // an agent without root shares its user with QEMU
+	}
+	return dir, os.Chown(dir, f.QEMUUser, f.QEMUGroup)
 }

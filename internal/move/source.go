@@ -3,8 +3,6 @@ package move
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -268,11 +266,10 @@ func (s *source) params() virt.MigrationParams {
 
 // connect opens the local ends of the data streams, to which QEMU will connect.
 func (s *source) connect(ctx context.Context) error {
-	dir := s.m.socketDir(s.rec.ID)
-	if err := os.MkdirAll(dir, 0o711); err != nil {
-		return fmt.Errorf("sockets of the move: %w", err)
+	dir, err := s.makeSocketDir(ctx)
+	if err != nil {
+		return err
 	}
-	s.acquired("sockets", func(context.Context) error { return os.RemoveAll(dir) })
 	for _, k := range []string{StreamMemory, StreamDisk} {
 		if err := s.session.Forward(k, 0, filepath.Join(dir, k+".sock")); err != nil {
 			return err

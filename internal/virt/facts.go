@@ -27,6 +27,8 @@ type HostFacts struct {
 	Arch                         string
 	// DomainTypes are the accelerators, kvm and qemu.
 	DomainTypes []string
+	// QEMUUser and QEMUGroup are as whom libvirt runs QEMU by default.
+	QEMUUser, QEMUGroup int
 	// MachineTypes are the names that a definition for Arch may use, aliases
 	// included.
 	MachineTypes []string
@@ -91,6 +93,7 @@ func fillCapabilities(f *HostFacts, capsXML string) error {
 			}
 		}
 	}
+	f.QEMUUser, f.QEMUGroup = qemuOwner(caps.Host.SecModel)
 	for _, g := range caps.Guests {
 		if g.Arch.Name != f.Arch {
 			continue
@@ -110,6 +113,22 @@ func fillCapabilities(f *HostFacts, capsXML string) error {
 	slices.Sort(f.DomainTypes)
 	f.DomainTypes = slices.Compact(f.DomainTypes)
 	return nil
+}
+
+// qemuOwner reads the base label of libvirt's DAC model, "+UID:+GID"; root when
+// there is none, as libvirt then changes no owner.
+func qemuOwner(models []libvirtxml.CapsHostSecModel) (uid, gid int) {
+	for _, m := range models {
+		if m.Name != "dac" {
+			continue
+		}
+		for _, l := range m.Labels {
+			if n, err := fmt.Sscanf(l.Value, "+%d:+%d", &uid, &gid); err == nil && n == 2 {
+				return uid, gid
+			}
+		}
+	}
+	return 0, 0
 }
 
 // meminfo reads MemTotal and MemAvailable, in bytes.
