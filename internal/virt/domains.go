@@ -255,7 +255,9 @@ func convertDisk(d *libvirtxml.DomainDisk) Disk {
 	if d.Driver != nil {
 		k.Format, k.Cache = d.Driver.Type, d.Driver.Cache
 	}
-	k.Type, k.Path = diskSource(d.Source)
+	if k.Type, k.Path = diskSource(d.Source); k.Type == "file" && k.Path == "" {
+		k.Type = "" // a drive without medium
+	}
 	// An empty <backingStore/> ends the chain.
 	if b := d.BackingStore; b != nil && b.Format != nil {
 		if _, k.Backing = diskSource(b.Source); k.Backing == "" {

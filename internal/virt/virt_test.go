@@ -174,7 +174,7 @@ func TestDefinitionIsRead(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 	if len(d.Disks) != 2 || d.Disks[0].Path != "/var/lib/libvirt/images/app01.qcow2" || d.Disks[0].Backing != "" || d.Disks[0].Format != "qcow2" ||
-		d.Disks[1].Device != "cdrom" || d.Disks[1].Path != "" || !d.Disks[1].ReadOnly {
+		d.Disks[1].Device != "cdrom" || d.Disks[1].Type != "" || d.Disks[1].Path != "" || !d.Disks[1].ReadOnly {
 		t.Errorf("disks %+v", d.Disks)
 	}
 	if len(d.Networks) != 2 || d.Networks[0].Name != "br0" || d.Networks[1].Kind != "network" {
