@@ -58,7 +58,7 @@ func (h *Host) checkIdentity(l *lv.Libvirt, a *admit.Admitted) (found []error, e
 	d, err = l.DomainLookupByUUID(u)
 	switch {
 	case err == nil:
-		found = append(found, fault.New(fault.VMUUIDTaken, h.name, "vm", a.Name, "uuid", a.UUID, "other", d.Name))
+		found = append(found, fault.New(fault.VMUUIDTaken, h.name, "uuid", a.UUID, "other", d.Name))
 	case !hasCode(err, codeNoDomain):
 		return nil, err
 	}
