@@ -171,8 +171,8 @@ func (b *backend) audit(ctx context.Context, c api.Caller, action, object string
 
 // Health checks what the agent cannot do without.
 func (b *backend) Health(ctx context.Context) []api.HealthCheck {
-	checks := []api.HealthCheck{{Name: "journal"}, {Name: "libvirt"}, {Name: "migration-port"}}
-	for i, err := range []error{b.store.Check(ctx), b.virt.Ping(ctx), b.portCheck()} {
+	checks := []api.HealthCheck{{Name: "journal"}, {Name: "libvirt"}, {Name: "keytab"}, {Name: "migration-port"}}
+	for i, err := range []error{b.store.Check(ctx), b.virt.Ping(ctx), b.kerberos.CheckKeytab(), b.portCheck()} {
 		checks[i].OK = err == nil
 		if err != nil {
 			checks[i].Reason = fault.From(err).Error()

@@ -1,8 +1,10 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"strings"
 
 	"drover/internal/config"
 	"drover/internal/move"
@@ -56,7 +58,7 @@ func (h hypervisor) Undefine(ctx context.Context, uuid string) error {
 
 // Admit checks a definition by this host's rules, then by libvirt's.
 func (h hypervisor) Admit(ctx context.Context, xml string, vm move.Expected) (move.Definition, error) {
-	pol, err := h.policy(ctx, vm)
+	pol, err := h.policy(ctx, vm, strings.Contains(xml, "<loader"))
 	if err != nil {
 		return move.Definition{}, err
 	}
@@ -72,21 +74,24 @@ func (h hypervisor) Admit(ctx context.Context, xml string, vm move.Expected) (mo
 
 // AdmitCookie checks libvirt's cookie by the same rules.
 func (h hypervisor) AdmitCookie(ctx context.Context, cookie []byte, vm move.Expected) ([]byte, error) {
-	pol, err := h.policy(ctx, vm)
+	pol, err := h.policy(ctx, vm, bytes.Contains(cookie, []byte("<loader")))
 	if err != nil {
 		return nil, err
 	}
 	return admit.Cookie(cookie, pol)
 }
 
-func (h hypervisor) policy(ctx context.Context, vm move.Expected) (admit.Policy, error) {
-	p := admit.Policy{Host: h.cfg.Host, Name: vm.Name, UUID: vm.UUID, StorageRoots: h.roots, BootRoots: h.cfg.Storage.BootRoots,
+// policy is what this host grants the VM. The firmware that may be loaded is
+// asked for only where there is some: libvirt may have to probe QEMU for it.
+func (h hypervisor) policy(ctx context.Context, vm move.Expected, firmware bool) (p admit.Policy, err error) {
+	p = admit.Policy{Host: h.cfg.Host, Name: vm.Name, UUID: vm.UUID, StorageRoots: h.roots, BootRoots: h.cfg.Storage.BootRoots,
 		NVRAMDir: nvramDir, Disks: map[string]admit.DiskFile{}}
 	for target, f := range vm.Disks {
 		p.Disks[target] = admit.DiskFile(f)
 	}
-	var err error
-	p.Loaders, err = h.loaders(ctx)
+	if firmware {
+		p.Loaders, err = h.loaders(ctx)
+	}
 	return p, err
 }
 
