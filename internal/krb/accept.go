@@ -156,8 +156,8 @@ func (h *Host) openTicket(t *messages.Ticket) (*messages.EncTicketPart, types.En
 func (h *Host) acceptorKey(t *messages.Ticket) (types.EncryptionKey, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err := h.keys.refresh(); err != nil {
-		return types.EncryptionKey{}, fault.Wrap(err, fault.AgentNoKeytab, h.name, "keytab", h.keys.path)
+	if err := h.readKeytab(); err != nil {
+		return types.EncryptionKey{}, err
 	}
 	if !equalRealm(t.Realm, h.realm) {
 		return types.EncryptionKey{}, fmt.Errorf("ticket of realm %q, this host is in %s", t.Realm, h.realm)

@@ -326,3 +326,38 @@ func TestOpenHostWithoutUsableKey(t *testing.T) {
 		}
 	}
 }
+
+// TestKeytabComesLater: an agent that started before its host joined the domain
+// needs no restart once the keytab is there.
+func TestKeytabComesLater(t *testing.T) {
+	dir := t.TempDir()
+	path, conf := filepath.Join(dir, "krb5.keytab"), filepath.Join(dir, "krb5.conf")
+	if err := os.WriteFile(conf, []byte("[libdefaults]\n default_realm = "+testRealm+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h, err := OpenHost(Config{Krb5Conf: conf, Keytab: path, Account: "HV02$", Host: "HV02", Now: func() time.Time { return testNow }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.Account() != "HV02$@"+testRealm {
+		t.Errorf("account %s", h.Account())
+	}
+	check := func(when string, want bool) {
+		t.Helper()
+		_, _, accepted := h.AcceptUnbound(goodForge().token(t))
+		for what, err := range map[string]error{"check": h.CheckKeytab(), "sign-in": accepted} {
+			if (err == nil) != want || err != nil && !fault.Is(err, fault.AgentNoKeytab) {
+				t.Errorf("%s, %s: %v", when, what, err)
+			}
+		}
+	}
+	check("without keytab", false)
+	writeKeytab(t, path, "HV01$", testKVNO, 18)
+	check("with another host's keytab", false)
+	writeKeytab(t, path, "HV02$", testKVNO, 18, 17)
+	check("with the keytab", true)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	check("with the keytab gone", false)
+}

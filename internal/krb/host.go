@@ -43,8 +43,11 @@ type Host struct {
 	keys keyRing
 }
 
-// OpenHost reads the keytab and krb5.conf. It does not talk to a KDC. Without a
-// usable key it fails with the fault agent-without-keytab.
+// OpenHost reads the keytab and krb5.conf. It does not talk to a KDC. A keytab
+// without a usable key is no obstacle when the account and its realm are known
+// without it (Account, and krb5.conf's default_realm): the key may come later, with
+// the join of the domain, and until then everything that needs it fails with the
+// fault agent-without-keytab. Otherwise OpenHost does.
 func OpenHost(cfg Config) (*Host, error) {
 	if cfg.Keytab == "" {
 		cfg.Keytab = "/etc/krb5.keytab"
@@ -59,21 +62,28 @@ func OpenHost(cfg Config) (*Host, error) {
 		cfg.Host = strings.TrimSuffix(cfg.Account, "$")
 	}
 	h := &Host{name: cfg.Host, cache: newTicketCache(), replays: newReplayCache(maxReplays), log: cfg.Log, keys: keyRing{path: cfg.Keytab}}
-	err := h.keys.refresh()
-	if err == nil {
-		h.account, h.realm, err = h.keys.account(cfg.Account)
+	kdcs, err := loadConf(cfg.Krb5Conf)
+	if err != nil {
+		return nil, err
+	}
+	keyErr := h.keys.refresh()
+	if keyErr == nil {
+		h.account, h.realm, keyErr = h.keys.account(cfg.Account)
+	}
+	if keyErr != nil {
+		h.account, h.realm = cfg.Account, kdcs.defaultRealm()
 	}
 	if h.name == "" {
 		if h.name = strings.TrimSuffix(h.account, "$"); h.name == "" {
 			h.name, _ = os.Hostname()
 		}
 	}
-	if err != nil {
-		return nil, fault.Wrap(err, fault.AgentNoKeytab, h.name, "keytab", cfg.Keytab)
-	}
-	kdcs, err := loadConf(cfg.Krb5Conf)
-	if err != nil {
-		return nil, err
+	if keyErr != nil {
+		err := fault.Wrap(keyErr, fault.AgentNoKeytab, h.name, "keytab", cfg.Keytab)
+		if h.account == "" || h.realm == "" {
+			return nil, err
+		}
+		h.log.Warn("nobody can sign in before the keytab has a usable key", "err", err)
 	}
 	h.client = realmClient{kdcs: kdcs, realm: h.realm, now: cfg.Now}
 	return h, nil
@@ -89,12 +99,31 @@ func (h *Host) cname() types.PrincipalName {
 	return types.PrincipalName{NameType: nametype.KRB_NT_PRINCIPAL, NameString: []string{h.account}}
 }
 
+// CheckKeytab says whether the keytab has a usable key now: agent-without-keytab.
+func (h *Host) CheckKeytab() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.readKeytab()
+}
+
+// readKeytab reads the keytab again if it changed. The caller holds mu.
+func (h *Host) readKeytab() error {
+	err := h.keys.refresh()
+	if err == nil {
+		_, _, err = h.keys.account(h.account)
+	}
+	if err != nil {
+		return fault.Wrap(err, fault.AgentNoKeytab, h.name, "keytab", h.keys.path)
+	}
+	return nil
+}
+
 // secret gives the newest key of the keytab.
 func (h *Host) secret(info types.ETypeInfo2Entry) (types.EncryptionKey, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err := h.keys.refresh(); err != nil {
-		return types.EncryptionKey{}, fault.Wrap(err, fault.AgentNoKeytab, h.name, "keytab", h.keys.path)
+	if err := h.readKeytab(); err != nil {
+		return types.EncryptionKey{}, err
 	}
 	key, _, err := h.keys.key(h.account, h.realm, 0, info.EType)
 	return key, err
