@@ -94,12 +94,12 @@ func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.H
 	if err != nil {
 		return err
 	}
-	return run(ctx, o, journal, server, listener, moves)
+	return run(ctx, o, local, journal, server, listener, moves)
 }
 
 // run starts the servers and ends them in the order that lets moves end: no new
 // ones first, then the API and the migration port.
-func run(ctx context.Context, o Options, journal *store.Store, server *api.Server, listener *stream.Listener, moves *move.Manager) error {
+func run(ctx context.Context, o Options, local *virt.Host, journal *store.Store, server *api.Server, listener *stream.Listener, moves *move.Manager) error {
 	if err := moves.Settle(ctx); err != nil {
 		return err
 	}
@@ -108,6 +108,7 @@ func run(ctx context.Context, o Options, journal *store.Store, server *api.Serve
 	g, gctx := errgroup.WithContext(serving)
 	g.Go(func() error { return server.Run(gctx) })
 	g.Go(func() error { return listener.Run(gctx) })
+	g.Go(func() error { warmUp(gctx, o, local); return nil })
 	g.Go(func() error { retain(gctx, journal, o.Log); return nil })
 	g.Go(func() error {
 		select {
@@ -130,6 +131,16 @@ func run(ctx context.Context, o Options, journal *store.Store, server *api.Serve
 		return nil
 	})
 	return g.Wait()
+}
+
+// warmUp lets libvirt probe its QEMU now: the first time takes some seconds,
+// which the first move would wait for.
+func warmUp(ctx context.Context, o Options, local *virt.Host) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if _, err := (hypervisor{Host: local}).loaders(ctx); err != nil {
+		o.Log.Warn("libvirt does not answer yet", "error", err)
+	}
 }
 
 // What the journal keeps of moves that are over, and of the audit.

@@ -12,8 +12,11 @@ import (
 	"drover/internal/virt/admit"
 )
 
-// nvramDir is where libvirt keeps UEFI variables.
-const nvramDir = "/var/lib/libvirt/qemu/nvram"
+// Where libvirt keeps UEFI variables, and serial ports may log to.
+const (
+	nvramDir     = "/var/lib/libvirt/qemu/nvram"
+	serialLogDir = "/var/log/libvirt/qemu"
+)
 
 // hypervisor is virt as the state machine wants it.
 type hypervisor struct {
@@ -69,7 +72,7 @@ func (h hypervisor) Admit(ctx context.Context, xml string, vm move.Expected) (mo
 	if errs := h.CheckIncoming(ctx, a); len(errs) > 0 {
 		return move.Definition{}, errors.Join(errs...)
 	}
-	return move.Definition{XML: a.XML, MemoryBytes: a.MemoryBytes}, nil
+	return move.Definition{XML: a.XML, MemoryBytes: a.MemoryBytes, LeftOut: a.Dropped}, nil
 }
 
 // AdmitCookie checks libvirt's cookie by the same rules.
@@ -85,7 +88,7 @@ func (h hypervisor) AdmitCookie(ctx context.Context, cookie []byte, vm move.Expe
 // asked for only where there is some: libvirt may have to probe QEMU for it.
 func (h hypervisor) policy(ctx context.Context, vm move.Expected, firmware bool) (p admit.Policy, err error) {
 	p = admit.Policy{Host: h.cfg.Host, Name: vm.Name, UUID: vm.UUID, StorageRoots: h.roots, BootRoots: h.cfg.Storage.BootRoots,
-		NVRAMDir: nvramDir, Disks: map[string]admit.DiskFile{}}
+		NVRAMDir: nvramDir, SerialLogDir: serialLogDir, Disks: map[string]admit.DiskFile{}}
 	for target, f := range vm.Disks {
 		p.Disks[target] = admit.DiskFile(f)
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"drover/internal/record"
 	"drover/internal/wire"
@@ -22,6 +23,9 @@ func printPlan(w io.Writer, p *record.Plan) error {
 	}
 	for _, d := range p.Disks {
 		s.add("disk "+clean(d.Target), "%s", diskText(d))
+	}
+	if len(p.LeftOut) > 0 {
+		s.add("left out", "%s", clean(strings.Join(p.LeftOut, ", ")))
 	}
 	d := p.Delegation
 	s.add("operator", "%s", d.Operator)

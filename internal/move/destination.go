@@ -137,7 +137,7 @@ func (d *destination) offered(ctx context.Context, env wire.Envelope) error {
 		return err
 	}
 	d.disks = disks
-	return reply(ctx, d.conn, wire.KindAdmitted, wire.Admitted{Disks: disks})
+	return reply(ctx, d.conn, wire.KindAdmitted, wire.Admitted{Disks: disks, LeftOut: def.LeftOut})
 }
 
 // expected is what every definition of this move must agree with.

@@ -49,6 +49,7 @@ type DiskFile struct{ Path, Format string }
 type Definition struct {
 	XML         string // made anew from what was checked, with this host's paths
 	MemoryBytes uint64
+	LeftOut     []string // what of it this host does not take over
 }
 
 // Outgoing is the source's half of libvirt's migration protocol.

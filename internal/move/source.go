@@ -162,7 +162,7 @@ func (s *source) agree(ctx context.Context, xml string) error {
 		return err
 	}
 	p, err := plan.Make(plan.Input{Host: s.m.opt.Host, Destination: s.req.Destination, Domain: s.dom, Kind: s.kind,
-		Offered: disks, Admitted: admitted.Disks, IncludeStorage: s.req.IncludeStorage, Retain: s.req.RetainVHDCopiesOnSource,
+		Offered: disks, Admitted: admitted.Disks, LeftOut: admitted.LeftOut, IncludeStorage: s.req.IncludeStorage, Retain: s.req.RetainVHDCopiesOnSource,
 		Connections: s.req.Connections, Network: s.session.Network(), Delegation: s.session.Delegation(), Cipher: s.session.Cipher()})
 	if err != nil {
 		return err

@@ -101,6 +101,7 @@ type Input struct {
 	Kind              wire.MoveKind
 	Offered           []wire.Disk
 	Admitted          []wire.AdmittedDisk
+	LeftOut           []string
 	IncludeStorage    bool
 	Retain            bool
 	Connections       int
@@ -114,7 +115,7 @@ type Input struct {
 func Make(in Input) (record.Plan, error) {
 	p := record.Plan{VM: in.Domain.Name, UUID: in.Domain.UUID, Kind: in.Kind, Source: in.Host, Destination: in.Destination,
 		Network: in.Network, Codec: CodecTCPIP, Encryption: in.Cipher, Connections: max(in.Connections, 1), Delegation: in.Delegation,
-		Keeps: in.Retain, Disks: make([]record.DiskPlan, 0, len(in.Offered))}
+		Keeps: in.Retain, LeftOut: in.LeftOut, Disks: make([]record.DiskPlan, 0, len(in.Offered))}
 	if in.Kind != wire.Offline {
 		p.MemoryBytes = in.Domain.MemoryBytes
 	} else {

@@ -15,11 +15,12 @@ type Plan struct {
 	Destination string        `json:"destination"`
 	Network     Network       `json:"network"`
 	MemoryBytes uint64        `json:"memory_bytes"`
-	Disks       []DiskPlan        `json:"disks"`
+	Disks       []DiskPlan    `json:"disks"`
 	Codec       string        `json:"codec" doc:"how memory is coded on the wire; TCPIP: as it is"`
 	Encryption  string        `json:"encryption" doc:"cipher suite of the migration streams"`
 	Connections int           `json:"connections" doc:"memory connections"`
 	Delegation  Delegation    `json:"delegation"`
+	LeftOut     []string      `json:"left_out,omitempty" doc:"parts of the definition that the destination does not take over"`
 	Keeps       bool          `json:"retain_vhd_copies_on_source,omitempty"`
 }
 

@@ -14,7 +14,7 @@ import (
 // layers is the table of docs/DESIGN.md. A package below one of these (such as
 // internal/virt/admit) belongs to its parent's layer.
 var layers = map[string]int{
-	"internal/fault": 0, "internal/wire": 0, "internal/config": 0, "internal/version": 0,
+	"internal/fault": 0, "internal/wire": 0, "internal/record": 0, "internal/config": 0, "internal/version": 0,
 	"internal/virt": 1, "internal/krb": 1, "internal/directory": 1,
 	"internal/stream": 1, "internal/store": 1, "internal/storage": 1,
 	"internal/plan": 2, "internal/move": 2, "internal/doctor": 2,

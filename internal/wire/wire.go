@@ -224,6 +224,9 @@ type AdmittedDisk struct {
 // Admitted is the destination's consent to an offer; nothing has been created.
 type Admitted struct {
 	Disks []AdmittedDisk `json:"disks"`
+	// LeftOut are the parts of the definition that the destination does not take
+	// over, such as metadata.
+	LeftOut []string `json:"left_out,omitempty"`
 }
 
 // Prepare carries what libvirt's Begin gave. The XML is admitted again, with the
