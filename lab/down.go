@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 )
 
@@ -45,17 +43,13 @@ func clean(ctx context.Context, name string) error {
 // else of the lab ends with them: processes, because they are in the PID namespaces below, and
 // mounts and interfaces, because nobody else is in their namespaces.
 func findInits(dir string) ([]process, error) {
-	entries, err := os.ReadDir("/proc")
+	pids, err := processIDs()
 	if err != nil {
 		return nil, err
 	}
 	var found []process
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		raw, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+	for _, pid := range pids {
+		raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		if err != nil {
 			continue // it has ended
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -58,7 +59,19 @@ func (m *Member) Command(ctx context.Context, argv ...string) *exec.Cmd {
 		cmd.Env = append(cmd.Env, key+"="+value)
 	}
 	cmd.WaitDelay = 5 * time.Second
+	cmd.Cancel = func() error { return killEntered(cmd.Process) }
 	return cmd
+}
+
+// killEntered kills what nsenter runs, so that nsenter reaps it and ends. Without nsenter it would
+// fall to the machine's PID 1, and if that does not reap, as in many containers, it would
+// remain in the member's PID namespace, which then cannot end.
+func killEntered(nsenter *os.Process) error {
+	child, err := childOf(nsenter.Pid)
+	if err != nil || child == 0 { // it has not forked yet
+		return nsenter.Kill()
+	}
+	return syscall.Kill(child, syscall.SIGKILL)
 }
 
 // Run runs a command inside the member and returns what it wrote to its standard output. The

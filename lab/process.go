@@ -22,24 +22,60 @@ type process struct {
 
 // identify reads the identity of a running process.
 func identify(pid int) (process, error) {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	fields, err := statFields(pid)
 	if err != nil {
 		return process{}, err
 	}
-	// The second field is the command in parentheses and may itself contain anything.
-	text := string(raw)
-	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
-	if len(fields) < 20 {
-		return process{}, fmt.Errorf("unexpected /proc/%d/stat: %q", pid, text)
+	if state := fields[0]; state == "Z" || state == "X" {
+		return process{}, os.ErrProcessDone
 	}
 	start, err := strconv.ParseUint(fields[19], 10, 64)
 	if err != nil {
 		return process{}, fmt.Errorf("start time in /proc/%d/stat: %w", pid, err)
 	}
-	if state := fields[0]; state == "Z" || state == "X" {
-		return process{}, os.ErrProcessDone
-	}
 	return process{PID: pid, Start: start}, nil
+}
+
+// statFields are the fields of proc(5) stat from the third on, which is the state.
+func statFields(pid int) ([]string, error) {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil, err
+	}
+	// The second field is the command in parentheses and may itself contain anything.
+	text := string(raw)
+	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
+	if len(fields) < 20 {
+		return nil, fmt.Errorf("unexpected /proc/%d/stat: %q", pid, text)
+	}
+	return fields, nil
+}
+
+// processIDs lists all processes of the machine.
+func processIDs() ([]int, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	var pids []int
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
+// childOf finds a process whose parent is the given one, 0 when there is none. Not every kernel
+// has /proc/PID/task/TID/children.
+func childOf(parent int) (int, error) {
+	pids, err := processIDs()
+	for _, pid := range pids {
+		if fields, statErr := statFields(pid); statErr == nil && fields[1] == strconv.Itoa(parent) {
+			return pid, nil
+		}
+	}
+	return 0, err
 }
 
 // alive tells whether exactly this process still runs.

@@ -281,6 +281,45 @@ func (vm *machine) verify(t *testing.T) {
 	}
 }
 
+// slow, in bits per second, makes a small guest's transfer last some ten seconds.
+const slow = 60_000_000
+
+// rate limits the migration network, 0 for no limit.
+func (s *site) rate(t *testing.T, bitsPerSecond uint64) {
+	t.Helper()
+	if err := s.SetRate(t.Context(), lab.Migration, bitsPerSecond); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// awaitTransfer waits until memory has begun to arrive and is not all there.
+func (s *site) awaitTransfer(t *testing.T, host, id string) {
+	t.Helper()
+	eventually(t, 30*time.Second, func(ctx context.Context) error {
+		rec, err := s.show(ctx, host, id)
+		switch {
+		case err != nil:
+			return err
+		case rec.Phase.Over():
+			t.Fatalf("the move was too quick for this test: %s, %v", rec.Phase, rec.Error)
+		case rec.Phase != record.Transfer || rec.Progress == nil || rec.Progress.Memory.Done == 0:
+			return fmt.Errorf("phase %s, progress %+v", rec.Phase, rec.Progress)
+		}
+		return nil
+	})
+}
+
+// assertBeats waits for answers that the guest has yet to give.
+func (s *site) assertBeats(t *testing.T, vm *machine) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	defer cancel()
+	from := vm.watch.Snapshot().Sent
+	if _, err := vm.watch.Wait(ctx, func(st guest.Status) bool { return st.Seq > from+20 }); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // eventually asks until there is no error; the last one fails the test.
 func eventually(t *testing.T, limit time.Duration, ask func(context.Context) error) {
 	t.Helper()
