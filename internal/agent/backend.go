@@ -38,7 +38,7 @@ func (b *backend) Host(ctx context.Context, c api.Caller) (api.HostInfo, error) 
 		return api.HostInfo{}, err
 	}
 	return api.HostInfo{
-		Host: b.cfg.Host, UUID: f.UUID, Version: b.version, Account: b.kerberos.Account(), Realm: b.kerberos.Realm(),
+		Host: b.cfg.Host, UUID: f.UUID, Version: b.version, Account: strings.TrimSuffix(b.kerberos.Account(), "@"+b.kerberos.Realm()), Realm: b.kerberos.Realm(),
 		LibvirtVersion: f.LibvirtVersion, QEMUVersion: f.QEMUVersion, MemoryBytes: f.MemoryTotal, MemoryAvailable: f.MemoryAvailable,
 		StorageRoots: b.cfg.Storage.Roots, Caller: c.Info(),
 		Migration: api.MigrationInfo{Enabled: b.cfg.Migration.Enabled, Networks: b.cfg.Migration.Networks, Addresses: b.listener.Addrs()},

@@ -72,7 +72,18 @@ func (h hypervisor) Admit(ctx context.Context, xml string, vm move.Expected) (mo
 	if errs := h.CheckIncoming(ctx, a); len(errs) > 0 {
 		return move.Definition{}, errors.Join(errs...)
 	}
-	return move.Definition{XML: a.XML, MemoryBytes: a.MemoryBytes, LeftOut: a.Dropped}, nil
+	return move.Definition{XML: a.XML, MemoryBytes: a.MemoryBytes, LeftOut: leftOut(a.Dropped)}, nil
+}
+
+// leftOut is what of the dropped an operator would miss: metadata and logs, and
+// not what each host has of its own, such as the emulator or labels.
+func leftOut(dropped []string) (out []string) {
+	for _, path := range dropped {
+		if path == "domain/metadata" || strings.HasSuffix(path, "/log") {
+			out = append(out, path)
+		}
+	}
+	return out
 }
 
 // AdmitCookie checks libvirt's cookie by the same rules.

@@ -31,7 +31,7 @@ var hosts = []Entry{
 		"Two agents that share no protocol version cannot move VMs to each other.",
 		"update droverd on the older host"},
 	{SameHost, ClassUsage, 0, "Source and destination are the same",
-		"{name} and {host} are the same host",
+		"{name} is {host} itself; a move needs another host",
 		"A move needs two hosts.",
 		"name another host with `--to`"},
 	{HypervisorDown, ClassUnavailable, 0, "libvirt does not answer",

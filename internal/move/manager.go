@@ -97,10 +97,8 @@ func (m *Manager) begin(rec Record) (*run, context.Context, error) {
 	if m.draining {
 		return nil, nil, fault.New(fault.ShuttingDown, m.opt.Host)
 	}
-	for _, r := range m.active {
-		if other := r.record(); other.UUID == rec.UUID && !other.Phase.Over() {
-			return nil, nil, fault.New(fault.VMMoving, m.opt.Host, "vm", rec.VM, "move", other.ID)
-		}
+	if err := m.freeLocked(rec.UUID, rec.VM); err != nil {
+		return nil, nil, err
 	}
 	r := m.newRun(rec, private{}, 0)
 	ctx, cancel := context.WithCancelCause(m.base)
@@ -108,6 +106,22 @@ func (m *Manager) begin(rec Record) (*run, context.Context, error) {
 	m.active[rec.ID] = r
 	m.wg.Add(1)
 	return r, ctx, nil
+}
+
+// free is an error while a VM has a move on this host that is not over.
+func (m *Manager) free(uuid, vm string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.freeLocked(uuid, vm)
+}
+
+func (m *Manager) freeLocked(uuid, vm string) error {
+	for _, r := range m.active {
+		if other := r.record(); other.UUID == uuid && !other.Phase.Over() {
+			return fault.New(fault.VMMoving, m.opt.Host, "vm", vm, "move", other.ID)
+		}
+	}
+	return nil
 }
 
 func (m *Manager) newRun(rec Record, p private, seq int64) *run {

@@ -43,6 +43,11 @@ func (m *Manager) Start(ctx context.Context, op Operator, req Request) (Record, 
 	if err != nil {
 		return Record{}, err
 	}
+	// Before its state is judged: a move that hangs after handover has it paused,
+	// and nobody should be told to resume it.
+	if err := m.free(dom.UUID, dom.Name); err != nil {
+		return Record{}, err
+	}
 	kind, err := plan.KindOf(m.opt.Host, dom)
 	if err != nil {
 		return Record{}, err
