@@ -180,7 +180,8 @@ func commandStatus(err error) (status int, isStatus bool) {
 }
 
 func runInside(c *cobra.Command, m *lab.Member, argv []string) error {
-	cmd := m.Command(c.Context(), argv...)
+	// Ctrl-C goes to the whole terminal: what runs inside answers it, not the shell around it.
+	cmd := m.Command(context.WithoutCancel(c.Context()), argv...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.InOrStdin(), c.OutOrStdout(), c.ErrOrStderr()
 	cmd.Env = append(cmd.Env, `PS1=\h:\w# `, "TERM=xterm-256color")
 	err := cmd.Run()
