@@ -72,7 +72,7 @@ func TestHostileDefinitionsAreRefused(t *testing.T) {
 		want fault.Code
 		in   string // in the message
 	}{
-		{"qemu command line", [2]string{"<domain type='kvm' id='7'>", "<domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><qemu:commandline><qemu:arg value='-S'/></qemu:commandline>"}, fault.DefinitionInvalid, "namespace"},
+		{"qemu command line", [2]string{"<domain type='kvm' id='7'>", "<domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><qemu:commandline><qemu:arg value='-S'/></qemu:commandline>"}, fault.DeviceRefused, "qemu:commandline"},
 		{"prefix without namespace", dev("<qemu:commandline/>"), fault.DefinitionInvalid, "namespace"},
 		{"default namespace", [2]string{"<devices>", "<devices xmlns='x'>"}, fault.DefinitionInvalid, "namespace"},
 		{"host device", dev("<hostdev mode='subsystem' type='pci'><source><address bus='1'/></source></hostdev>"), fault.DeviceRefused, "domain/devices/hostdev"},

@@ -106,6 +106,17 @@ func (n *node) removeAll(name string) {
 	n.remove(func(k *node) bool { return k.name == name })
 }
 
+// qemuNamespace is where libvirt has what it hands to QEMU unread.
+const qemuNamespace = "http://libvirt.org/schemas/domain/qemu/1.0"
+
+// namespace is why an attribute with one, or that declares one, is not taken.
+func namespace(a xml.Attr, n *node) error {
+	if a.Value == qemuNamespace {
+		return &refused{fmt.Sprintf("namespace %s of <%s> (<%s:commandline> and the like)", a.Name.Local, n.name, a.Name.Local)}
+	}
+	return &invalid{fmt.Sprintf("namespace attribute %s on %s", a.Name.Local, n.name)}
+}
+
 // invalid is a document that cannot be read at all.
 type invalid struct{ problem string }
 
@@ -189,7 +200,7 @@ func (p *parser) start(t xml.StartElement) error {
 	n := &node{name: t.Name.Local}
 	for _, a := range t.Attr {
 		if a.Name.Space != "" || a.Name.Local == "xmlns" {
-			return &invalid{fmt.Sprintf("namespace attribute %s on %s", a.Name.Local, n.name)}
+			return namespace(a, n)
 		}
 		if n.has(a.Name.Local) {
 			return &invalid{fmt.Sprintf("attribute %s twice on %s", a.Name.Local, n.name)}
