@@ -180,11 +180,7 @@ func commandStatus(err error) (status int, isStatus bool) {
 }
 
 func runInside(c *cobra.Command, m *lab.Member, argv []string) error {
-	// Ctrl-C goes to the whole terminal: what runs inside answers it, not the shell around it.
-	cmd := m.Command(context.WithoutCancel(c.Context()), argv...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.InOrStdin(), c.OutOrStdout(), c.ErrOrStderr()
-	cmd.Env = append(cmd.Env, `PS1=\h:\w# `, "TERM=xterm-256color")
-	err := cmd.Run()
+	err := m.Attach(c.InOrStdin(), c.OutOrStdout(), c.ErrOrStderr(), []string{`PS1=\h:\w# `, "TERM=xterm-256color"}, argv...)
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		return insideError{exit.ExitCode()}
