@@ -23,7 +23,7 @@ func (s *source) handover(ctx context.Context) error {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handoverTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.m.opt.AnswerTimeout)
 	defer cancel()
 	err := s.call(ctx, wire.KindHandover, wire.Handover{Cookie: s.cookie}, wire.KindOutcome, &s.outcome)
 	s.running = s.m.opt.Now()
@@ -33,10 +33,6 @@ func (s *source) handover(ctx context.Context) error {
 	}
 	return nil
 }
-
-// handoverTimeout is how long the destination may take to let the VM run. When
-// it is over the outcome is asked for on a new connection.
-const handoverTimeout = 30 * time.Second
 
 func (s *source) stillOff(ctx context.Context) error {
 	d, err := s.m.opt.Hypervisor.Domain(ctx, s.dom.UUID)
@@ -125,7 +121,7 @@ func (r *run) resolved() wire.Verdict {
 
 // query asks the destination once, as this host itself.
 func (r *run) query(ctx context.Context, abandon bool) (wire.Outcome, error) {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.m.opt.AnswerTimeout)
 	defer cancel()
 	if r.rec.Plan == nil {
 		return wire.Outcome{}, fmt.Errorf("move %s has no plan in the journal", r.rec.ID)
@@ -140,8 +136,6 @@ func (r *run) query(ctx context.Context, abandon bool) (wire.Outcome, error) {
 	err = call(ctx, c, r.m.opt.Host, r.rec.Peer, wire.KindQuery, q, wire.KindOutcome, &o)
 	return o, err
 }
-
-const queryTimeout = 30 * time.Second
 
 // confirm removes the source's copy: libvirt's domain, then the files that were
 // copied. The VM runs on the destination already, so nothing here fails the

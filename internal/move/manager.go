@@ -35,6 +35,9 @@ type Options struct {
 	UnwindTimeout time.Duration
 	// StatsInterval is how often a transfer is looked at; default 500 ms.
 	StatsInterval time.Duration
+	// AnswerTimeout is how long the destination may take to let the VM run, or to
+	// tell the outcome, before it is asked on a new connection; default 30 s.
+	AnswerTimeout time.Duration
 	// RetryInterval is the first pause before an unreadable outcome is asked
 	// for again; it doubles up to 30 s. Default 1 s.
 	RetryInterval time.Duration
@@ -65,6 +68,9 @@ func NewManager(o Options) *Manager {
 	}
 	if o.StatsInterval == 0 {
 		o.StatsInterval = 500 * time.Millisecond
+	}
+	if o.AnswerTimeout == 0 {
+		o.AnswerTimeout = 30 * time.Second
 	}
 	if o.RetryInterval == 0 {
 		o.RetryInterval = time.Second
