@@ -57,7 +57,7 @@ unit: build
 fuzz:
 	grep -rHoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sed 's/:func / /' | sort | while read -r file target; do \
 		echo "fuzz $$target in $$(dirname $$file) for $(FUZZTIME)"; \
-		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$(dirname $$file)"; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$(dirname $$file)"; \
 	done
 
 # Installs what it needs, raises the lab, moves a running VM there and back, writes build/demo.json.
