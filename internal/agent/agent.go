@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
 	"drover/internal/api"
@@ -28,6 +26,8 @@ type Options struct {
 	Config  *config.Config
 	Version string
 	Log     *slog.Logger
+	// Now is this host's clock; nil is time.Now.
+	Now func() time.Time
 	// Ready is called when the agent answers on all its sockets.
 	Ready func()
 	// Stopping is called when it takes no more moves.
@@ -39,6 +39,9 @@ type Options struct {
 // Run serves until ctx ends, then lets running moves end within the configured
 // time. It owns nothing any more when it returns.
 func Run(ctx context.Context, o Options) error {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	cfg := o.Config
 	for _, dir := range []string{cfg.StateDir, cfg.RunDir} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -51,7 +54,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	defer journal.Close()
 	kerberos, err := krb.OpenHost(krb.Config{Krb5Conf: cfg.Kerberos.Krb5Conf, Keytab: cfg.Kerberos.Keytab, Account: cfg.Kerberos.Account,
-		Host: cfg.Host, Log: o.Log})
+		Host: cfg.Host, Now: o.Now, Log: o.Log})
 	if err != nil {
 		return err
 	}
@@ -71,13 +74,14 @@ func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.H
 		return err
 	}
 	roles := roles{cfg.Roles}
+	registry, metrics := newRegistry()
 	moves := move.NewManager(move.Options{
 		Host: cfg.Host, RunDir: cfg.RunDir, Enabled: cfg.Migration.Enabled, Roots: cfg.Storage.Roots,
-		Hypervisor: hypervisor{Host: local, cfg: cfg, roots: disks.roots.Dirs()}, Storage: disks, Store: journal, Log: o.Log, Inject: o.Inject,
-		Connector: &connector{host: cfg.Host, networks: cfg.Migration.Networks, kerberos: kerberos, log: o.Log, now: time.Now,
+		Hypervisor: hypervisor{Host: local, cfg: cfg, roots: disks.roots.Dirs()}, Storage: disks, Store: journal, Log: o.Log, Inject: o.Inject, Ended: metrics.observe,
+		Connector: &connector{host: cfg.Host, networks: cfg.Migration.Networks, kerberos: kerberos, log: o.Log, now: o.Now,
 			explain: (&explainer{kerberos: kerberos, log: o.Log}).explain},
 	})
-	door := &doorman{host: cfg.Host, kerberos: kerberos, roles: roles, moves: moves, log: o.Log, now: time.Now}
+	door := &doorman{host: cfg.Host, kerberos: kerberos, roles: roles, moves: moves, log: o.Log, now: o.Now}
 	listener, err := stream.Listen(ctx, stream.ListenOptions{
 		Addrs: func() ([]netip.Addr, error) { return stream.LocalAddrs(cfg.Migration.Networks) },
 		Port:  stream.Port, Host: cfg.Host, Identity: identity, OnControl: door.serve, Log: o.Log,
@@ -91,20 +95,12 @@ func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.H
 		Host: cfg.Host, Version: o.Version, Acceptor: acceptor{kerberos, roles}, LocalMapper: localMapper(cfg.Host, roles, cfg.LocalUsers),
 		Backend: &backend{cfg: cfg, version: o.Version, virt: local, kerberos: kerberos, moves: moves, store: journal, listener: listener, log: o.Log},
 		TLS:     &tls.Config{Certificates: []tls.Certificate{identity.Certificate()}},
-		Listen:  cfg.API.Listen, Socket: cfg.API.Socket, Log: o.Log, Registry: newRegistry(),
+		Now:     o.Now, Listen: cfg.API.Listen, Socket: cfg.API.Socket, Log: o.Log, Registry: registry,
 	})
 	if err != nil {
 		return err
 	}
 	return run(ctx, o, local, journal, server, listener, moves)
-}
-
-// newRegistry begins what GET /metrics shows with this process itself: its
-// goroutines, memory and open files, by which a leak is seen.
-func newRegistry() *prometheus.Registry {
-	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return r
 }
 
 // run starts the servers and ends them in the order that lets moves end: no new

@@ -44,6 +44,8 @@ type Options struct {
 	// Inject is called after each phase change has been journalled. Tests use it
 	// to fail, hang or kill at a phase.
 	Inject func(context.Context, Role, Phase) error
+	// Ended, if set, is told of each move that is over.
+	Ended func(Record)
 }
 
 // Manager owns the moves of this host, in both roles.
@@ -105,6 +107,9 @@ func (m *Manager) begin(rec Record) (*run, context.Context, error) {
 	}
 	if err := m.freeLocked(rec.UUID, rec.VM); err != nil {
 		return nil, nil, err
+	}
+	if m.active[rec.ID] != nil {
+		return nil, nil, fault.New(fault.ProtocolError, m.opt.Host, "peer", rec.Peer, "problem", "move id "+rec.ID+" is in use")
 	}
 	r := m.newRun(rec, private{}, 0)
 	ctx, cancel := context.WithCancelCause(m.base)
@@ -223,15 +228,14 @@ func (m *Manager) Cancel(ctx context.Context, id, by string) (Record, error) {
 		}
 		return rec, fault.New(fault.MoveOver, m.opt.Host, "move", id, "phase", string(rec.Phase))
 	}
-	r.mu.Lock()
-	rec, late := r.rec, r.committed
-	r.mu.Unlock()
-	if late {
-		return rec, fault.New(fault.CancelTooLate, m.opt.Host, "move", id)
+	r.mu.Lock() // enter looks at the context under it: a cancel that was taken takes effect
+	defer r.mu.Unlock()
+	if r.committed {
+		return r.rec, fault.New(fault.CancelTooLate, m.opt.Host, "move", id)
 	}
 	r.log.Info("cancel asked", "by", by)
 	r.cancel(fault.New(fault.Cancelled, m.opt.Host))
-	return rec, nil
+	return r.rec, nil
 }
 
 // Watch yields the events of a move after seq: first what is journalled, then

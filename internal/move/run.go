@@ -210,6 +210,9 @@ func (r *run) end(err error) {
 	r.rec.Phase, r.rec.Ended, r.rec.Error = final, &now, fault.From(err)
 	jerr := r.journal(Event{Kind: EventEnd, Summary: r.rec.Summary, Error: r.rec.Error})
 	r.mu.Unlock()
+	if r.m.opt.Ended != nil {
+		r.m.opt.Ended(r.record())
+	}
 	switch {
 	case jerr != nil:
 		r.log.Error("end of move not journalled", "phase", final, "error", jerr)
