@@ -78,6 +78,11 @@ func (e *end) Send(ctx context.Context, v any) error {
 	select {
 	case <-e.p.closed:
 		return io.ErrClosedPipe
+	default:
+	}
+	select {
+	case <-e.p.closed:
+		return io.ErrClosedPipe
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case e.out <- b:
@@ -215,13 +220,16 @@ func (c connector) Negotiate(_ context.Context, destination string) error {
 	return c.a.h.fault("Negotiate")
 }
 
-func (c connector) Authorise(_ context.Context, destination string, _ move.Operator, storage bool) (move.Session, error) {
+func (c connector) Authorise(ctx context.Context, destination string, _ move.Operator, storage bool) (move.Session, error) {
 	b, err := c.peer(destination)
 	if err != nil {
 		return nil, err
 	}
 	if err := c.a.h.fault("Authorise"); err != nil {
 		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
 	mine, theirs := newPipe(c.a.h.w, c.a, b, "source", "destination")
 	b.serve(&inbound{theirs, move.Caller{Principal: operator, DelegatedBy: c.a.h.name + "$@LAB", SignIn: "own-credentials", Storage: storage, Peer: c.a.h.name}})

@@ -59,7 +59,13 @@ func (m *Manager) Serve(ctx context.Context, conn Inbound) error {
 	mctx, stop := context.WithCancelCause(mctx)
 	defer stop(nil)
 	defer context.AfterFunc(ctx, func() { stop(context.Cause(ctx)) })()
-	d.end(d.Run(mctx))
+	err = d.Run(mctx)
+	if errors.Is(err, errLeave) {
+		// Not established over this connection; libvirt and the journal decide, as
+		// after a restart.
+		err = d.settle(m.base)
+	}
+	d.end(err)
 	return nil
 }
 
@@ -67,9 +73,10 @@ func (m *Manager) Serve(ctx context.Context, conn Inbound) error {
 // run got its answer.
 func (d *destination) Run(ctx context.Context) (err error) {
 	defer func() {
-		if !errors.Is(err, errLeave) {
-			d.unwind()
+		if errors.Is(err, errLeave) {
+			d.keep() // whose the disks are is not known yet
 		}
+		d.unwind()
 	}()
 	if err := d.opened(ctx); err != nil {
 		return d.refused(ctx, err)
@@ -92,7 +99,7 @@ func (d *destination) Run(ctx context.Context) (err error) {
 		case wire.KindCancel:
 			return d.cancelled(ctx, env)
 		default:
-			err = fault.New(fault.ProtocolError, d.m.opt.Host, "peer", d.rec.Peer, "problem", fmt.Sprintf("%q in the middle of a move", env.Kind))
+			err = d.broken(fmt.Sprintf("%q in the middle of a move", env.Kind))
 		}
 		if err != nil {
 			return d.refused(ctx, err)
@@ -121,10 +128,16 @@ func (d *destination) opened(ctx context.Context) error {
 
 // offered answers whether the VM could come. Nothing is created.
 func (d *destination) offered(ctx context.Context, env wire.Envelope) error {
+	if d.disks != nil {
+		return d.broken("a second offer")
+	}
 	if err := wire.Unseal(env, wire.KindOffer, d.m.opt.Host, d.rec.Peer, &d.offer); err != nil {
 		return err
 	}
-	d.update(func(rec *Record, _ *private) { rec.Kind = d.offer.Kind })
+	if err := d.checkOffer(); err != nil {
+		return err
+	}
+	d.update(func(rec *Record, p *private) { rec.Kind, p.Autostart = d.offer.Kind, d.offer.Autostart })
 	disks, err := d.place()
 	if err != nil {
 		return err
@@ -157,14 +170,17 @@ func (d *destination) prepare(ctx context.Context, env wire.Envelope) error {
 	if err := wire.Unseal(env, wire.KindPrepare, d.m.opt.Host, d.rec.Peer, &req); err != nil {
 		return err
 	}
-	if d.disks == nil || d.open.DryRun || d.inc != nil {
-		return fault.New(fault.ProtocolError, d.m.opt.Host, "peer", d.rec.Peer, "problem", "prepare without an offer")
+	if d.disks == nil || d.open.DryRun || d.record().Phase != Authorise {
+		return d.broken("prepare without an offer, or a second one")
 	}
 	def, err := d.m.opt.Hypervisor.Admit(ctx, req.XML, d.expected(d.disks))
 	if err != nil {
 		return err
 	}
 	d.xml = def.XML
+	if err := d.stillFree(); err != nil {
+		return err
+	}
 	d.update(func(_ *Record, p *private) { // journalled before they are made, so that a restart finds them
 		for _, a := range d.disks {
 			if a.Action == wire.Copy {
@@ -268,7 +284,7 @@ func (d *destination) handover(ctx context.Context, env wire.Envelope) error {
 		return d.refused(ctx, err)
 	}
 	if d.record().Phase != Transfer {
-		return d.refused(ctx, fault.New(fault.ProtocolError, d.m.opt.Host, "peer", d.rec.Peer, "problem", "handover before the transfer"))
+		return d.refused(ctx, d.broken("handover before the transfer"))
 	}
 	for _, p := range []Phase{Handover, Finish} {
 		if err := d.enter(ctx, p); err != nil {
@@ -279,6 +295,9 @@ func (d *destination) handover(ctx context.Context, env wire.Envelope) error {
 	defer cancel()
 	cookie, err := d.finish(ctx, req.Cookie)
 	if err != nil {
+		if d.inc != nil {
+			_ = d.inc.Close() // libvirt destroys a VM that it has not let run yet
+		}
 		running, lerr := d.m.runsHere(ctx, d.run)
 		if lerr != nil {
 			return d.leave(ctx, errors.Join(err, lerr))
@@ -290,13 +309,10 @@ func (d *destination) handover(ctx context.Context, env wire.Envelope) error {
 	}
 	d.keep()
 	d.update(func(_ *Record, p *private) { p.Verdict = wire.Running })
-	if d.offer.Autostart {
-		if err := d.m.opt.Hypervisor.SetAutostart(ctx, d.rec.UUID, true); err != nil {
-			d.log.Warn("autostart not set", "error", err)
-		}
-	}
+	d.carryAutostart(ctx)
 	if err := d.enter(ctx, Confirm); err != nil {
-		return d.leave(ctx, err)
+		// The VM runs, and the journal has finish: a restart would find the same.
+		d.log.Error("phase not journalled, going on", "phase", Confirm, "error", err)
 	}
 	if err := reply(ctx, d.conn, wire.KindOutcome, wire.Outcome{Verdict: wire.Running, Cookie: cookie}); err != nil {
 		d.log.Info("source did not hear that the VM runs here; it will ask", "error", err)

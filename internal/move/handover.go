@@ -2,7 +2,6 @@ package move
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -47,7 +46,7 @@ func (s *source) stillOff(ctx context.Context) error {
 
 // finish has the destination's decision or goes on asking for it.
 func (s *source) finish(ctx context.Context) error {
-	if s.outcome.Verdict == wire.Undecided {
+	if !decided(s.outcome.Verdict) {
 		var err error
 		if s.outcome, err = s.ask(ctx); err != nil {
 			return err
@@ -70,24 +69,25 @@ func (r *run) ask(ctx context.Context) (wire.Outcome, error) {
 	unknown := false
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = r.m.opt.RetryInterval, 30*time.Second
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	defer context.AfterFunc(r.m.base, stop)()
 	for {
+		r.mu.Lock()
+		changed := r.changed
+		r.mu.Unlock()
 		if v := r.resolved(); v != "" {
 			return wire.Outcome{Verdict: v}, nil
 		}
 		o, err := r.query(ctx, true)
-		if err == nil && o.Verdict != wire.Undecided {
+		if err == nil && decided(o.Verdict) {
 			return o, nil
 		}
-		if !unknown {
+		if !unknown && r.m.base.Err() == nil {
 			unknown = true
-			if err := r.becomeUnknown(ctx, err); err != nil {
-				return o, err
-			}
+			r.becomeUnknown(ctx, err)
 		}
 		r.log.Debug("outcome not readable yet", "error", err)
-		r.mu.Lock()
-		changed := r.changed
-		r.mu.Unlock()
 		t := time.NewTimer(pause.NextBackOff())
 		select {
 		case <-t.C:
@@ -102,16 +102,20 @@ func (r *run) ask(ctx context.Context) (wire.Outcome, error) {
 
 // becomeUnknown says so in the journal, with the command that brings the VM
 // back if the destination never does.
-func (r *run) becomeUnknown(ctx context.Context, why error) error {
+//
+// A journal that cannot be written does not end the asking: what it has is that
+// the VM was handed over.
+func (r *run) becomeUnknown(ctx context.Context, why error) {
 	f := fault.Wrap(why, fault.OutcomeUnknown, r.m.opt.Host, "move", r.rec.ID, "destination", r.rec.Peer, "vm", r.rec.VM)
 	r.update(func(rec *Record, _ *private) { rec.Error = f })
 	r.log.Warn("outcome unknown", "error", f)
-	err := r.enter(ctx, Unknown)
-	if err != nil {
-		return errors.Join(errLeave, err)
+	if err := r.enter(ctx, Unknown); err != nil {
+		r.log.Error("that the outcome is unknown was not journalled", "error", err)
 	}
-	return nil
 }
+
+// decided: any other word, such as one of a newer agent, leaves the outcome open.
+func decided(v wire.Verdict) bool { return v == wire.Running || v == wire.Abandoned }
 
 func (r *run) resolved() wire.Verdict {
 	r.mu.Lock()
@@ -151,7 +155,34 @@ func (s *source) confirm(ctx context.Context) error {
 		}
 		_ = s.out.Close()
 	}
-	return s.removeSource(ctx)
+	return s.removeUntilGone(ctx)
+}
+
+// removeUntilGone tries again what failed, until this agent stops; then the next
+// start does.
+func (s *source) removeUntilGone(ctx context.Context) error {
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = s.m.opt.RetryInterval, 30*time.Second
+	for told := false; ; told = true {
+		err := s.removeSource(ctx)
+		if err == nil {
+			return nil
+		}
+		if !told {
+			s.log.Warn("source not cleaned up, trying again", "error", err)
+			s.update(func(rec *Record, _ *private) { rec.Error = fault.From(err) })
+			if err := s.note(Event{Kind: EventNotice, Text: err.Error()}); err != nil {
+				s.log.Error("notice not journalled", "error", err)
+			}
+		}
+		t := time.NewTimer(pause.NextBackOff())
+		select {
+		case <-t.C:
+		case <-s.m.base.Done():
+			t.Stop()
+			return errLeave
+		}
+	}
 }
 
 // readDowntime asks libvirt for QEMU's own measure, which it has once the

@@ -3,6 +3,7 @@ package move
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 
@@ -21,7 +22,7 @@ func (m *Manager) checkOpen(ctx context.Context, c Caller, open wire.Open) error
 		// The source asks for the second ticket only when there is storage.
 		m.opt.Log.Debug("move without delegation for storage", "move", open.Move)
 	}
-	if !validID(open.Move) || open.VM == "" || open.UUID == "" || len(open.VM) > 255 || len(open.UUID) > 64 {
+	if !validID(open.Move) || open.VM == "" || len(open.VM) > 255 || !validUUID(open.UUID) {
 		return fault.New(fault.ProtocolError, m.opt.Host, "peer", c.Peer, "problem", "an open without a usable move id, name or UUID")
 	}
 	if _, err := m.opt.Store.Move(ctx, open.Move); err == nil {
@@ -32,6 +33,56 @@ func (m *Manager) checkOpen(ctx context.Context, c Caller, open wire.Open) error
 
 func validID(id string) bool {
 	return len(id) == 26 && strings.Trim(id, "0123456789ABCDEFGHJKMNPQRSTVWXYZ") == ""
+}
+
+// validUUID: as libvirt writes it, so that the same VM never goes by two, and
+// that none of them is taken for a name.
+func validUUID(s string) bool {
+	if len(s) != 36 || strings.Trim(s, "0123456789abcdef-") != "" {
+		return false
+	}
+	for i, c := range s {
+		if (c == '-') != (i == 8 || i == 13 || i == 18 || i == 23) {
+			return false
+		}
+	}
+	return true
+}
+
+func (d *destination) broken(problem string) error {
+	return fault.New(fault.ProtocolError, d.m.opt.Host, "peer", d.rec.Peer, "problem", problem)
+}
+
+// checkOffer refuses what no source of ours says.
+func (d *destination) checkOffer() error {
+	switch o := d.offer; {
+	case o.Kind != wire.Live && o.Kind != wire.Paused && o.Kind != wire.Offline:
+		return d.broken(fmt.Sprintf("a move of the unknown kind %q", o.Kind))
+	case o.Connections < 0 || o.Connections > maxConnections:
+		return d.broken(fmt.Sprintf("%d memory connections", o.Connections))
+	}
+	seen := map[string]bool{}
+	for _, o := range d.offer.Disks {
+		if o.Target == "" || seen[o.Target] {
+			return d.broken(fmt.Sprintf("a second disk %q", o.Target))
+		}
+		seen[o.Target] = true
+	}
+	return nil
+}
+
+// maxConnections is as many as a request may ask for.
+const maxConnections = 16
+
+// stillFree looks again for files that came since the offer: what the journal
+// is about to call the move's own is removed when the move fails.
+func (d *destination) stillFree() error {
+	for _, a := range d.disks {
+		if a.Action == wire.Copy && d.m.opt.Storage.Exists(a.Path) {
+			return fault.New(fault.DiskExists, d.m.opt.Host, "path", a.Path, "vm", d.rec.VM)
+		}
+	}
+	return nil
 }
 
 // place decides for each offered disk what happens to it and where it goes.
@@ -164,6 +215,9 @@ func (d *destination) keep() {
 // refused ends the move with an answer to the source: the decision that the VM
 // never runs here is durable before the source hears of it.
 func (d *destination) refused(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && errors.Is(err, ctx.Err()) {
+		err = cause // why the context ended, not that it did
+	}
 	d.abandon()
 	k, body := wire.KindFailure, any(fault.ToProblem(err))
 	if d.committedToFinish() {
@@ -212,11 +266,15 @@ func (d *destination) interrupted(err error) error {
 		err = errors.Join(serr, err)
 	}
 	d.abandon()
+	if f := fault.From(err); f.Code == fault.ShuttingDown || f.Code == fault.MoveInterrupted || f.Code == fault.Cancelled {
+		return f // by this agent
+	}
 	return fault.Wrap(err, fault.MoveInterrupted, d.m.opt.Host, "move", d.rec.ID, "vm", d.rec.VM, "phase", string(phase),
 		"reason", "the source ended the connection")
 }
 
-// leave stops working on a move whose outcome this host cannot establish now.
+// leave stops working on a move whose outcome this host cannot establish now;
+// it is settled afterwards, without the connection.
 func (d *destination) leave(ctx context.Context, err error) error {
 	d.log.Error("outcome not established", "error", err)
 	_ = reply(ctx, d.conn, wire.KindOutcome, wire.Outcome{Verdict: wire.Undecided, Problem: fault.ToProblem(err)})

@@ -36,8 +36,10 @@ func (m *Manager) Settle(ctx context.Context) error {
 			m.opt.Log.Error("unfinished move not taken up", "move", rec.ID, "error", err)
 			continue
 		}
+		r.mu.Lock()
 		r.priv, r.seq = priv, seq
 		r.committed = true // what is being settled cannot be cancelled
+		r.mu.Unlock()
 		go func() {
 			defer m.finished(r)
 			r.end(r.settle(sctx))
@@ -179,6 +181,9 @@ func (r *run) settleDestination(ctx context.Context, phase Phase) (moved bool, e
 					p.Verdict = wire.Running
 				}
 			})
+			if running {
+				r.carryAutostart(ctx)
+			}
 			return running, err
 		}
 	}
@@ -187,6 +192,17 @@ func (r *run) settleDestination(ctx context.Context, phase Phase) (moved bool, e
 		return false, err
 	}
 	return false, r.clearIncoming(ctx)
+}
+
+// carryAutostart gives the VM the flag that it had at the source. The VM runs;
+// nothing depends on it now.
+func (r *run) carryAutostart(ctx context.Context) {
+	if !r.priv.Autostart {
+		return
+	}
+	if err := r.m.opt.Hypervisor.SetAutostart(ctx, r.rec.UUID, true); err != nil {
+		r.log.Warn("autostart not set", "error", err)
+	}
 }
 
 // runsHere tells whether the VM was let run on this host. It is asked only
@@ -261,14 +277,15 @@ func (m *Manager) answerQuery(ctx context.Context, conn Inbound, env wire.Envelo
 func (m *Manager) verdict(ctx context.Context, c Caller, q wire.Query) (wire.Outcome, error) {
 	if r := m.lookup(q.Move); r != nil {
 		r.mu.Lock()
-		rec, owner, late := r.rec, r.priv.Owner, r.committed
-		r.mu.Unlock()
-		if !m.owns(c, owner, rec) {
-			return wire.Outcome{}, fault.New(fault.MoveNotFound, m.opt.Host, "move", q.Move)
-		}
-		if q.Abandon && !late {
+		rec, owner := r.rec, r.priv.Owner
+		own := m.owns(c, owner, rec)
+		if own && q.Abandon && !r.committed { // under the lock: enter looks there
 			r.cancel(fault.New(fault.MoveInterrupted, m.opt.Host, "move", q.Move, "vm", rec.VM, "phase", string(rec.Phase),
 				"reason", "the source asked to abandon it"))
+		}
+		r.mu.Unlock()
+		if !own {
+			return wire.Outcome{}, fault.New(fault.MoveNotFound, m.opt.Host, "move", q.Move)
 		}
 		select {
 		case <-r.ended:
@@ -278,7 +295,7 @@ func (m *Manager) verdict(ctx context.Context, c Caller, q wire.Query) (wire.Out
 	}
 	row, err := m.opt.Store.Move(ctx, q.Move)
 	if errors.Is(err, store.ErrNotFound) {
-		return m.verdictWithoutRecord(ctx, q)
+		return m.verdictWithoutRecord(ctx, c, q)
 	}
 	if err != nil {
 		return wire.Outcome{}, fault.Wrap(err, fault.StoreFailed, m.opt.Host)
@@ -305,7 +322,10 @@ func (m *Manager) owns(c Caller, owner string, rec Record) bool {
 
 // verdictWithoutRecord: the journal never had the move, so it was never handed
 // over here; unless the journal was lost, which a VM with the UUID would show.
-func (m *Manager) verdictWithoutRecord(ctx context.Context, q wire.Query) (wire.Outcome, error) {
+func (m *Manager) verdictWithoutRecord(ctx context.Context, c Caller, q wire.Query) (wire.Outcome, error) {
+	if c.DelegatedBy != "" || !validID(q.Move) || !validUUID(q.UUID) {
+		return wire.Outcome{}, fault.New(fault.MoveNotFound, m.opt.Host, "move", q.Move)
+	}
 	_, err := m.opt.Hypervisor.Domain(ctx, q.UUID)
 	switch {
 	case fault.Is(err, fault.VMNotFound):

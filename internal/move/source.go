@@ -60,6 +60,7 @@ func (m *Manager) Start(ctx context.Context, op Operator, req Request) (Record, 
 	}
 	s := &source{run: r, op: op, req: req, dom: dom, kind: kind}
 	if err := s.enter(mctx, Queued); err != nil {
+		s.end(err)
 		m.finished(r)
 		return Record{}, err
 	}
@@ -75,9 +76,11 @@ func (m *Manager) Start(ctx context.Context, op Operator, req Request) (Record, 
 // error before handover it runs here and everything acquired is undone.
 func (s *source) Run(ctx context.Context) (err error) {
 	defer func() {
-		if !errors.Is(err, errLeave) {
-			s.unwind()
+		if errors.Is(err, errLeave) {
+			s.letGo()
+			return
 		}
+		s.unwind()
 	}()
 	for _, step := range []struct {
 		phase Phase
@@ -96,7 +99,12 @@ func (s *source) Run(ctx context.Context) (err error) {
 			ctx = context.WithoutCancel(ctx)
 		}
 		if err := s.enter(ctx, step.phase); err != nil {
-			return s.because(ctx, err)
+			if step.phase != Finish && step.phase != Confirm {
+				return s.because(ctx, err)
+			}
+			// The VM may run over there: that this host's journal has handover, not
+			// more, is no reason to take it back. A restart asks, and comes here too.
+			s.log.Error("phase not journalled, going on", "phase", step.phase, "error", err)
 		}
 		if err := step.do(ctx); err != nil {
 			return s.because(ctx, err)
@@ -215,6 +223,9 @@ func (s *source) prepare(ctx context.Context) error {
 		return err
 	}
 	s.acquired("prepare", func(ctx context.Context) error {
+		// The source's own undoing must not wait for a destination that hangs.
+		ctx, cancel := context.WithTimeout(ctx, s.m.opt.UnwindTimeout/4)
+		defer cancel()
 		var o wire.Outcome
 		return s.call(ctx, wire.KindCancel, wire.Cancel{Reason: "the source gave up"}, wire.KindOutcome, &o)
 	})
@@ -249,8 +260,34 @@ func (s *source) begin(ctx context.Context) (xml string, err error) {
 	if err != nil {
 		return "", withFault(err, fault.TransferFailed, s.m.opt.Host, "vm", s.dom.Name)
 	}
-	s.acquired("begin", func(ctx context.Context) error { return out.Confirm(ctx, nil, true) })
+	s.acquired("begin", func(ctx context.Context) error { return s.giveBack(ctx, out) })
 	return xml, nil
+}
+
+// giveBack undoes libvirt's Begin, after which the VM runs here as before. A
+// connection that has broken leaves the VM as it was, which after the transfer
+// is paused.
+func (s *source) giveBack(ctx context.Context, out Outgoing) error {
+	err := out.Confirm(ctx, nil, true)
+	if err == nil {
+		return nil
+	}
+	s.log.Warn("libvirt's cancel failed; taking the VM back instead", "error", err)
+	_ = out.Close()
+	return s.takeBack(ctx)
+}
+
+// letGo ends what belongs to a move that is left for the next start to settle.
+// libvirt then keeps a VM that was handed over as it is, paused.
+func (s *source) letGo() {
+	s.undo = nil
+	if s.out != nil {
+		_ = s.out.Close()
+	}
+	if s.session != nil {
+		_ = s.session.Close()
+	}
+	s.removeSockets()
 }
 
 func (s *source) params() virt.MigrationParams {
