@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"drover/internal/fault"
 	"drover/internal/move"
@@ -37,4 +38,14 @@ func injector() func(context.Context, move.Role, move.Phase) error {
 		}
 		return nil
 	}
+}
+
+// clock is off by DROVERD_CLOCK, such as "10m": the hosts of the lab share the
+// machine's clock.
+func clock() func() time.Time {
+	off, err := time.ParseDuration(os.Getenv("DROVERD_CLOCK"))
+	if err != nil {
+		return nil
+	}
+	return func() time.Time { return time.Now().Add(off) }
 }

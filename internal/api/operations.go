@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -108,7 +107,7 @@ func outList[T any](v []T, err error) (*body[[]T], error) {
 }
 
 func (s *Server) hello(context.Context, *none) (*body[Hello], error) {
-	return out(Hello{Host: s.o.Host, Version: s.o.Version, Oldest: wire.Oldest, Newest: wire.Newest, Time: time.Now().UTC()}, nil)
+	return out(Hello{Host: s.o.Host, Version: s.o.Version, Oldest: wire.Oldest, Newest: wire.Newest, Time: s.o.Now().UTC()}, nil)
 }
 
 func (s *Server) health(ctx context.Context, _ *none) (*healthOutput, error) {

@@ -32,6 +32,8 @@ type Options struct {
 	// Socket is the path of the unix socket, "" for none.
 	Socket string
 	Log    *slog.Logger
+	// Now is this host's clock; nil is time.Now.
+	Now func() time.Time
 	// Registry is where the server registers its metrics, and what GET /metrics
 	// shows; nil: one of its own.
 	Registry *prometheus.Registry
@@ -98,6 +100,9 @@ func NewServer(o Options) (*Server, error) {
 	def(&o.Grace, 5*time.Second)
 	def(&o.keepAlive, keepAlive)
 	def(&o.bodyTime, bodyTime)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	s := &Server{o: o, metrics: newMetrics(o.Registry), ready: make(chan struct{})}
 	s.streams, s.stop = context.WithCancel(context.Background())
 	h, err := s.routes()

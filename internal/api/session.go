@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -70,7 +69,7 @@ func (s *Server) who(p *peer) (Caller, error) {
 	if !p.known {
 		return Caller{}, fault.New(fault.AuthRequired, s.o.Host)
 	}
-	if !p.caller.Expires.IsZero() && !time.Now().Before(p.caller.Expires) {
+	if !p.caller.Expires.IsZero() && !s.o.Now().Before(p.caller.Expires) {
 		p.known = false
 		return Caller{}, fault.Wrap(errors.New("the sign-in of this connection has ended"), fault.AuthRequired, s.o.Host)
 	}
