@@ -38,8 +38,8 @@ type remote string
 
 func (r remote) Error() string { return string(r) }
 
-// Err turns a Problem that arrived back into an Error. Codes of a newer peer
-// are kept although this build cannot explain them.
+// Err turns a Problem that arrived back into an Error. A code of a newer peer,
+// which this build cannot explain, becomes "internal" with its text as the cause.
 func (p *Problem) Err() *Error {
 	if p == nil {
 		return nil
