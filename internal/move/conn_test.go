@@ -60,13 +60,14 @@ func (e *end) Send(ctx context.Context, v any) error {
 	if err := e.a.gate(); err != nil {
 		return err
 	}
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
 	act := pass
 	if env, ok := v.(wire.Envelope); ok {
 		act = e.p.w.rule(e.side, env.Kind)
+		v = e.p.w.forgedAs(e.side, env)
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
 	}
 	switch act {
 	case cutBefore:

@@ -25,11 +25,12 @@ type world struct {
 	virt   *virttest.World
 	shared *disks // what is below /shared on every host
 
-	mu    sync.Mutex
-	hosts map[string]*host
-	pipes []*pipe
-	rules func(side string, k wire.Kind) action
-	split bool
+	mu     sync.Mutex
+	hosts  map[string]*host
+	pipes  []*pipe
+	rules  func(side string, k wire.Kind) action
+	split  bool
+	forged []forgery
 }
 
 // host is what outlives its agents: libvirt's domains, files, the journal.
