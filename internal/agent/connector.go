@@ -112,6 +112,11 @@ func (c *connector) network(ctx context.Context, destination string, t *krb.Tick
 	}
 	defer cl.Close()
 	info, err := cl.Host(ctx)
+	if fault.Is(err, fault.RoleMissing) {
+		// To look there takes the viewer's role, but a viewer could not move either.
+		f := fault.From(err)
+		return record.Network{}, fault.New(fault.RoleMissing, f.Host, "operator", t.Client(), "role", string(roleOperator))
+	}
 	if err != nil {
 		return record.Network{}, err
 	}

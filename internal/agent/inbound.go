@@ -70,7 +70,7 @@ func (d *doorman) identify(ctx context.Context, e exchange) (move.Caller, error)
 	if err != nil {
 		return move.Caller{}, err
 	}
-	c := move.Caller{Principal: id.Principal, SignIn: id.SignIn, Peer: hello.Host}
+	c := move.Caller{Principal: id.Principal, SignIn: id.SignIn, SignInSID: id.SignInSID(), Peer: hello.Host}
 	if !id.Delegated {
 		// A host may speak for itself to ask for an outcome; move.Serve lets it
 		// do nothing else.

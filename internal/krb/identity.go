@@ -62,6 +62,12 @@ func (i Identity) DelegatingHost() string {
 	return strings.ToUpper(strings.TrimSuffix(name, "$"))
 }
 
+// SignInSID is the SID in the PAC that SignIn was read from, "" without one: what
+// an administrator searches the logs of a domain for.
+func (i Identity) SignInSID() string {
+	return map[string]string{SignInOwn: sidOwnCredentials, SignInAsserted: sidServiceAsserted}[i.SignIn]
+}
+
 func signIn(groups []string) string {
 	switch {
 	case slices.Contains(groups, sidServiceAsserted):

@@ -54,7 +54,7 @@ func (m *Manager) Serve(ctx context.Context, conn Inbound) error {
 	}
 	defer m.finished(r)
 	r.update(func(_ *Record, p *private) { p.Owner = c.DelegatedBy })
-	r.log.Info("move comes in", "operator", c.Principal, "delegated_by", c.DelegatedBy, "sign_in", c.SignIn, "from", c.Peer)
+	r.log.Info("move comes in", "operator", c.Principal, "delegated_by", c.DelegatedBy, "sign_in", c.SignIn, "sign_in_sid", c.SignInSID, "from", c.Peer)
 	d := &destination{run: r, conn: conn, open: open}
 	mctx, stop := context.WithCancelCause(mctx)
 	defer stop(nil)

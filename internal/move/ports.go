@@ -155,6 +155,8 @@ type Caller struct {
 	// host speaks for itself.
 	DelegatedBy string
 	SignIn      string
+	// SignInSID is what the PAC has for SignIn: S-1-18-1 or S-1-18-2.
+	SignInSID string
 	// Storage is whether a second ticket proved delegation for storage.
 	Storage bool
 	// Peer is the source's host name as it gave it; for messages only.

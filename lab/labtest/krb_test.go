@@ -3,13 +3,10 @@ package labtest
 import (
 	"context"
 	"errors"
-	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,59 +18,6 @@ import (
 )
 
 const migration = lab.MigrationService
-
-// domain is a lab's Kerberos and LDAP as seen from the test's own process.
-type domain struct {
-	*lab.Lab
-	conf string // krb5.conf whose KDC is forwarded into the lab
-	dir  string
-}
-
-func startDomain(t *testing.T) *domain {
-	l := lab.Start(t, lab.Options{Name: "krb", NoAgents: true, Hosts: []string{lab.HV01, lab.HV02, lab.HV03}})
-	d := &domain{Lab: l, dir: t.TempDir()}
-	d.conf = filepath.Join(d.dir, "krb5.conf")
-	kdc := d.forward(t, "dc1:88")
-	text := "[libdefaults]\n default_realm = " + lab.Realm + "\n[realms]\n " + lab.Realm + " = {\n  kdc = " + kdc + "\n }\n"
-	if err := os.WriteFile(d.conf, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
-
-// forward gives a loopback address whose connections end inside the lab.
-func (d *domain) forward(t *testing.T, to string) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() { d.relay(t, c, to) })
-		}
-	})
-	t.Cleanup(func() { l.Close(); wg.Wait() })
-	return l.Addr().String()
-}
-
-func (d *domain) relay(t *testing.T, c net.Conn, to string) {
-	defer c.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	far, err := d.Member(lab.MGMT).Dial(ctx, "tcp", to)
-	if err != nil {
-		t.Logf("relay to %s: %v", to, err)
-		return
-	}
-	defer far.Close()
-	go func() { io.Copy(far, c); far.Close() }()
-	io.Copy(c, far)
-}
 
 func (d *domain) host(t *testing.T, name string, now func() time.Time) *krb.Host {
 	t.Helper()
