@@ -212,3 +212,12 @@ func (l *ledger) unbalanced() string {
 	}
 	return ""
 }
+
+// take removes a file behind everybody's back and gives what was in it.
+func (d *disks) take(p string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	content := d.files[p]
+	delete(d.files, p)
+	return content
+}

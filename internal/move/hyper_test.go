@@ -278,6 +278,15 @@ type incoming struct {
 	h    hyper
 	uuid string
 	once sync.Once
+	vm   sync.Once // what Prepare made
+	made bool
+}
+
+// gone notes that the waiting VM is no more, or no longer the connection's.
+func (i *incoming) gone() {
+	if i.made {
+		i.vm.Do(func() { i.h.a.h.ledger.release("incoming VM") })
+	}
 }
 
 func (i *incoming) Prepare(ctx context.Context, cookie []byte, text string) ([]byte, error) {
@@ -297,6 +306,7 @@ func (i *incoming) Prepare(ctx context.Context, cookie []byte, text string) ([]b
 	if err == nil {
 		i.h.a.h.remember(i.uuid, disksOf(x))
 		i.h.a.h.ledger.acquire("incoming VM")
+		i.made = true
 	}
 	return cookie, err
 }
@@ -307,7 +317,7 @@ func (i *incoming) Finish(ctx context.Context, cookie []byte, cancelled bool) ([
 	}
 	cookie, err := i.Incoming.Finish(ctx, cookie, cancelled)
 	if err == nil {
-		i.h.a.h.ledger.release("incoming VM")
+		i.gone()
 		if !cancelled {
 			err = i.h.a.h.fault("InFinishAfter") // it runs, and yet
 		}
@@ -319,6 +329,6 @@ func (i *incoming) Close() error {
 	if err := i.h.a.gate(); err != nil {
 		return err
 	}
-	i.once.Do(func() { i.h.a.closed(i.Incoming); i.h.a.h.ledger.release("incoming") })
+	i.once.Do(func() { i.gone(); i.h.a.closed(i.Incoming); i.h.a.h.ledger.release("incoming") })
 	return i.Incoming.Close()
 }

@@ -8,6 +8,7 @@ import (
 
 	"drover/internal/fault"
 	"drover/internal/move"
+	"drover/internal/store"
 	"drover/internal/wire"
 )
 
@@ -147,3 +148,5 @@ func wantFault(t *testing.T, err error, code fault.Code) {
 		t.Errorf("error %v, want %s", err, code)
 	}
 }
+
+func storeFilter() store.Filter { return store.Filter{} }

@@ -132,10 +132,18 @@ func Make(in Input) (record.Plan, error) {
 		switch {
 		case a.Target != o.Target:
 			return wrong("an answer for disk " + a.Target + " instead of " + o.Target)
-		case a.Action == wire.Copy && (!in.IncludeStorage || a.Path == ""):
+		case a.Action == wire.Empty && o.Path != "":
+			return wrong("disk " + a.Target + " would be left behind")
+		case a.Action != wire.Empty && o.Path == "":
+			return wrong("a file for the empty drive " + a.Target)
+		case a.Action == wire.Copy && (!in.IncludeStorage || a.Path == "" || o.Device != "disk"):
 			return wrong("disk " + a.Target + " would be copied without being asked for")
 		case a.Action == wire.Shared && a.Path != o.Path:
 			return wrong("disk " + a.Target + " is shared, but under another path")
+		case a.Action == wire.Shared && o.Probe == nil:
+			return wrong("disk " + a.Target + " is called shared without proof")
+		case a.Action != wire.Copy && a.Action != wire.Shared && a.Action != wire.Empty:
+			return wrong(fmt.Sprintf("disk %s with the unknown action %q", a.Target, a.Action))
 		}
 		p.Disks = append(p.Disks, record.DiskPlan{Target: o.Target, Action: a.Action, Format: o.Format, SourcePath: o.Path, DestinationPath: a.Path,
 			VirtualBytes: o.VirtualBytes, AllocatedBytes: o.AllocatedBytes})
