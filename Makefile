@@ -49,9 +49,10 @@ ifeq ($(UID),0)
 unit: export DROVER_LAB := 1
 unit: guest
 endif
+# One package at a time: the lab tests of two would share the cores that their guests are emulated on.
 unit: build
 	CGO_ENABLED=0 go build -trimpath -tags faultinject -o $(BUILD)/bin/droverd-faultinject ./cmd/droverd
-	go test -race -timeout 30m $(TESTFLAGS) ./...
+	go test -race -p 1 -timeout 30m $(TESTFLAGS) ./...
 
 # Go fuzzes one target at a time.
 fuzz:
