@@ -120,6 +120,18 @@ func (s *site) newest(t *testing.T, host string) string {
 	return recs[0].ID
 }
 
+// awaitNewer waits for a move newer than one, and gives its id.
+func (s *site) awaitNewer(t *testing.T, host, than string) (id string) {
+	t.Helper()
+	eventually(t, 20*time.Second, func(context.Context) error {
+		if id = s.newest(t, host); id == than {
+			return fmt.Errorf("%s has no new move", host)
+		}
+		return nil
+	})
+	return id
+}
+
 // awaitIdle waits until a host's agent has no unfinished move.
 func (s *site) awaitIdle(t *testing.T, host string) {
 	t.Helper()
@@ -202,6 +214,7 @@ func TestKilledInTransfer(t *testing.T) {
 		{"source", []record.Role{record.Source}},
 		{"destination", []record.Role{record.Destination}},
 		{"both", []record.Role{record.Source, record.Destination}},
+		{"none, the cable", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			id := s.detach(t, vm, h.from, h.to)
@@ -210,6 +223,9 @@ func TestKilledInTransfer(t *testing.T) {
 				if err := s.KillAgent(t.Context(), h.host(role)); err != nil {
 					t.Fatal(err)
 				}
+			}
+			if c.victims == nil {
+				s.pullCable(t, vm, h)
 			}
 			s.assertBeats(t, vm)
 			for _, role := range c.victims {
@@ -227,6 +243,19 @@ func TestKilledInTransfer(t *testing.T) {
 	s.rate(t, 0)
 	rec := s.mustMove(t, vm, h.from, h.to)
 	s.settled(t, vm, h, rec.ID, h.to)
+}
+
+// pullCable leaves the hosts without each other until both have noticed.
+func (s *site) pullCable(t *testing.T, vm *machine, h hop) {
+	t.Helper()
+	if err := s.LinkDown(h.to, lab.Migration); err != nil {
+		t.Fatal(err)
+	}
+	s.awaitIdle(t, h.from)
+	s.assertClean(t, vm, h.to)
+	if err := s.LinkUp(h.to, lab.Migration); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestDestinationLostAtHandover: while the destination's word cannot be had, the

@@ -68,17 +68,25 @@ func (s *site) newVM(t *testing.T, host, name string, number byte, change ...fun
 	}
 	t.Cleanup(func() { s.RemoveVM(context.Background(), vm) })
 	s.virsh(t, host, "start", name)
-	watch, err := s.Observe(vm)
+	m := &machine{VM: vm}
+	s.observe(t, m)
+	return m
+}
+
+// observe watches a VM that was just started and waits until it is at work.
+func (s *site) observe(t *testing.T, vm *machine) {
+	t.Helper()
+	watch, err := s.Observe(vm.VM)
 	if err != nil {
 		t.Fatal(err)
 	}
+	vm.watch = watch
 	t.Cleanup(func() { watch.Close() })
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if _, err := watch.Alive(ctx); err != nil {
 		t.Fatalf("the guest does not come up: %v", err)
 	}
-	return &machine{vm, watch}
 }
 
 func (s *site) virsh(t *testing.T, host string, args ...string) string {
