@@ -31,7 +31,7 @@ type doorman struct {
 // serve has one control connection for as long as it runs.
 func (d *doorman) serve(ctx context.Context, u *stream.Unauthenticated) {
 	_, remote := u.Addrs()
-	in := &inbound{log: d.log}
+	in := &inbound{host: d.host, log: d.log}
 	ctl, err := u.Authenticate(ctx, func(ctx context.Context, x stream.Exchange) (string, error) {
 		e := exchange{x: x, host: d.host, peer: remote.String()}
 		c, err := d.identify(ctx, e)
@@ -136,6 +136,7 @@ func (d *doorman) delegator(id krb.Identity) string {
 // inbound is the destination's end of a move's connections.
 type inbound struct {
 	*stream.Control
+	host     string
 	caller   move.Caller
 	listener *stream.Listener
 	log      *slog.Logger
@@ -183,32 +184,36 @@ func (in *inbound) Attach(kind string, channel int, socket string) error {
 
 func socketKey(kind stream.Kind, index uint32) string { return kind.String() + "-" + channelOf(index) }
 
+// acceptAll connects the data streams to QEMU in the order in which they come.
 func (in *inbound) acceptAll(ctx context.Context) {
 	for {
 		st, err := in.data.Accept(ctx)
 		if err != nil {
 			return // the session was closed
 		}
-		in.relay.own(func(ctx context.Context) { in.connect(ctx, st) })
+		local, err := in.connect(ctx, st)
+		if err != nil {
+			st.Abort(err)
+			in.relay.failed(err)
+			continue
+		}
+		in.relay.carry(st, local)
 	}
 }
 
-// connect takes one data stream to the socket of QEMU, or of the disk's server.
-func (in *inbound) connect(ctx context.Context, st *stream.Stream) {
+// connect opens the socket of QEMU, or of the disk's server, for one data stream.
+func (in *inbound) connect(ctx context.Context, st *stream.Stream) (net.Conn, error) {
 	in.mu.Lock()
 	socket := in.sockets[socketKey(st.Kind(), st.Index())]
 	in.mu.Unlock()
-	var d net.Dialer
-	dctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	local, err := d.DialContext(dctx, "unix", socket)
+	var d net.Dialer
+	local, err := d.DialContext(ctx, "unix", socket)
 	if err != nil {
-		err = fmt.Errorf("%s stream %d: %w", st.Kind(), st.Index(), err)
-		st.Abort(err)
-		in.relay.failed(err)
-		return
+		return nil, fault.Wrap(err, fault.SocketLost, in.host, "socket", socket)
 	}
-	in.relay.ended(stream.Relay(ctx, st, local))
+	return local, nil
 }
 
 // Close ends everything that belongs to the connection, and waits for it.

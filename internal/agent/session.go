@@ -72,6 +72,8 @@ func streamKind(k string) stream.Kind {
 	return stream.KindMemory
 }
 
+// serve takes the connections of QEMU to the destination in the order in which
+// they come: QEMU before 8.0 tells multifd's main channel by its being the first.
 func (s *session) serve(ctx context.Context, ln net.Listener, kind stream.Kind, base uint32) {
 	defer context.AfterFunc(ctx, func() { ln.Close() })()
 	for n := uint32(0); ; n++ {
@@ -79,25 +81,27 @@ func (s *session) serve(ctx context.Context, ln net.Listener, kind stream.Kind, 
 		if err != nil {
 			return // the session was closed
 		}
-		s.relay.own(func(ctx context.Context) { s.carry(ctx, local, kind, base+n) })
+		st, err := s.dial(ctx, kind, base+n)
+		if err != nil {
+			local.Close()
+			s.relay.failed(err)
+			continue
+		}
+		s.relay.carry(st, local)
 	}
 }
 
-// carry takes one connection of QEMU to the destination.
-func (s *session) carry(ctx context.Context, local net.Conn, kind stream.Kind, index uint32) {
+// dial opens one data stream on the network of the plan.
+func (s *session) dial(ctx context.Context, kind stream.Kind, index uint32) (*stream.Stream, error) {
 	st, err := s.data.DialData(ctx, s.opts, kind, index)
 	if err != nil {
-		local.Close()
-		s.relay.failed(err)
-		return
+		return nil, err
 	}
 	if err := s.checkNetwork(st); err != nil {
 		st.Abort(err)
-		local.Close()
-		s.relay.failed(err)
-		return
+		return nil, err
 	}
-	s.relay.ended(stream.Relay(ctx, st, local))
+	return st, nil
 }
 
 // checkNetwork holds the sockets' addresses against the plan.
@@ -150,18 +154,28 @@ type relays struct {
 
 func (r *relays) init() { r.ctx, r.cancel = context.WithCancel(context.Background()) }
 
-// own runs f until it returns; close waits for it.
-func (r *relays) own(f func(ctx context.Context)) {
+// carry relays between a data stream and QEMU's connection until both end.
+func (r *relays) carry(st *stream.Stream, local net.Conn) {
+	if !r.own(func(ctx context.Context) { r.ended(stream.Relay(ctx, st, local)) }) {
+		local.Close()
+		st.Close()
+	}
+}
+
+// own runs f until it returns; close waits for it. After close it does nothing
+// and says so.
+func (r *relays) own(f func(ctx context.Context)) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		return
+		return false
 	}
 	r.wg.Add(1)
 	go func() {
 		defer r.wg.Done()
 		f(r.ctx)
 	}()
+	return true
 }
 
 func (r *relays) ended(_ stream.Counters, err error) { r.failed(err) }

@@ -4,6 +4,7 @@ package fault
 const (
 	PeerSilent      Code = "peer-silent"
 	PeerGone        Code = "peer-gone"
+	SocketLost      Code = "qemu-connection-lost"
 	ProtocolError   Code = "protocol-error"
 	SessionUnknown  Code = "session-unknown"
 	PrepareFailed   Code = "prepare-failed"
@@ -22,6 +23,10 @@ var transfer = []Entry{
 		"{host} lost the connection to {peer}",
 		"The connection ended before the work on it did.",
 		"see `journalctl -u droverd` on {peer}, and whether the network lost its link"},
+	{SocketLost, ClassUnavailable, 0, "QEMU ended its connection",
+		"on {host}, QEMU (or the server of a disk) ended the migration connection {socket} too early",
+		"The program at the local end of a migration stream closed it before all was transferred. It usually says why in its own log.",
+		"on {host}: `tail /var/log/libvirt/qemu/*.log` says why"},
 	{ProtocolError, ClassInternal, 0, "Protocol broken",
 		"{peer} sent {host} something the protocol does not allow: {problem}",
 		"A bug, a version that does not fit, or something that is not an agent.",

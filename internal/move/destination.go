@@ -58,7 +58,8 @@ func (m *Manager) Serve(ctx context.Context, conn Inbound) error {
 	d := &destination{run: r, conn: conn, open: open}
 	mctx, stop := context.WithCancelCause(mctx)
 	defer stop(nil)
-	defer context.AfterFunc(ctx, func() { stop(context.Cause(ctx)) })()
+	// Not as a cancel: nobody asked for one, and the source would be told so.
+	defer context.AfterFunc(ctx, func() { stop(fault.Wrap(context.Cause(ctx), fault.ShuttingDown, m.opt.Host)) })()
 	err = d.Run(mctx)
 	if errors.Is(err, errLeave) {
 		// Not established over this connection; libvirt and the journal decide, as

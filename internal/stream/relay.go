@@ -86,5 +86,5 @@ func (r *relay) name(err error) error {
 	if name == "" || name == "@" {
 		name = r.local.LocalAddr().String()
 	}
-	return fault.Wrap(le.error, fault.PeerGone, r.s.link.who.host, "peer", r.local.RemoteAddr().Network()+" socket "+name)
+	return fault.Wrap(le.error, fault.SocketLost, r.s.link.who.host, "socket", name)
 }
