@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -155,7 +156,7 @@ type Watched struct {
 	*guest.Observer
 	conn net.PacketConn
 	stop context.CancelFunc
-	done chan error
+	done chan struct{}
 }
 
 // heartbeat is the interval of requests, and so the resolution of what is seen
@@ -172,16 +173,22 @@ func (l *Lab) Observe(vm *VM) (*Watched, error) {
 	target := &net.UDPAddr{IP: net.IPv4(10, 99, 0, 255), Port: guest.Port}
 	ctx, stop := context.WithCancel(context.Background())
 	w := &Watched{Observer: guest.NewObserver(conn, guest.ObserverConfig{Target: target, Interval: heartbeat, Name: vm.Name}),
-		conn: conn, stop: stop, done: make(chan error, 1)}
-	go func() { w.done <- w.Run(ctx) }()
+		conn: conn, stop: stop, done: make(chan struct{})}
+	go func() {
+		defer close(w.done)
+		_ = w.Run(ctx) // a socket that fails shows as silence
+	}()
 	return w, nil
 }
 
-// Close ends the observation.
+// Close ends the observation. Safe to call twice.
 func (w *Watched) Close() error {
 	w.stop()
 	<-w.done
-	return w.conn.Close()
+	if err := w.conn.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
 }
 
 // Alive waits until the guest has filled and verified its memory once.
