@@ -92,10 +92,6 @@ func (h hyper) MigratableXML(ctx context.Context, uuid string) (string, error) {
 	return definition(d), err
 }
 
-func (h hyper) CompletedStats(context.Context, string) (virt.JobStats, error) {
-	return virt.JobStats{}, h.call("CompletedStats")
-}
-
 // Admit checks identity and disks, and puts this host's paths in.
 func (h hyper) Admit(_ context.Context, text string, vm move.Expected) (move.Definition, error) {
 	if err := h.call("Admit"); err != nil {
