@@ -216,7 +216,7 @@ func (f *fakeAgent) end(words []string) record.Event {
 
 func (f *fakeAgent) summary() *record.Summary {
 	s := &record.Summary{
-		TotalMS: 41200, BlackoutMS: 212, QEMUDowntimeMS: 180, MemoryBytes: 4 * gib, WireBytes: 5 * gib, Network: "192.168.10.0/24",
+		TotalMS: 41200, BlackoutMS: 212, MemoryBytes: 4 * gib, WireBytes: 5 * gib, Network: "192.168.10.0/24",
 		Operator: fakeOperator, DelegatedService: fakeService, DelegatedBy: f.host + "$", SignIn: "own-credentials", Encrypted: true,
 		Streams: []record.StreamProof{
 			{Kind: "control", Local: "192.168.10.1:40112", Remote: "192.168.10.2:6600", WireBytes: 12 << 10, Encrypted: true, Cipher: "TLS_AES_128_GCM_SHA256"},

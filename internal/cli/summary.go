@@ -20,7 +20,7 @@ func printSummary(w io.Writer, r *record.Record) error {
 	if r.Kind == wire.Offline {
 		s.add("moved", "%s of disks", size(m.DiskBytes))
 	} else {
-		s.add("blackout", "%s", blackout(m))
+		s.add("blackout", "%s", milliseconds(m.BlackoutMS))
 		s.add("moved", "%s of memory, %s of disks", size(m.MemoryBytes), size(m.DiskBytes))
 	}
 	s.add("on the wire", "%s, %s", size(m.WireBytes), encryption(m))
@@ -51,13 +51,6 @@ func ends(r *record.Record) (source, destination string) {
 		return r.Peer, "this host"
 	}
 	return "this host", r.Peer
-}
-
-func blackout(m *record.Summary) string {
-	if m.QEMUDowntimeMS == 0 {
-		return milliseconds(m.BlackoutMS)
-	}
-	return fmt.Sprintf("%s (QEMU's part: %s)", milliseconds(m.BlackoutMS), milliseconds(m.QEMUDowntimeMS))
 }
 
 func encryption(m *record.Summary) string {

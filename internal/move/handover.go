@@ -149,7 +149,6 @@ func (s *source) confirm(ctx context.Context) error {
 	defer s.finally()
 	s.summarise()
 	if s.out != nil {
-		s.readDowntime(ctx)
 		if err := s.out.Confirm(ctx, s.outcome.Cookie, false); err != nil {
 			s.log.Warn("libvirt's confirm failed; removing the domain instead", "error", err)
 		}
@@ -183,21 +182,6 @@ func (s *source) removeUntilGone(ctx context.Context) error {
 			return errLeave
 		}
 	}
-}
-
-// readDowntime asks libvirt for QEMU's own measure, which it has once the
-// transfer is over.
-func (s *source) readDowntime(ctx context.Context) {
-	st, err := s.m.opt.Hypervisor.CompletedStats(ctx, s.dom.UUID)
-	if err != nil {
-		s.log.Debug("no statistics of the completed migration", "error", err)
-		return
-	}
-	s.update(func(rec *Record, _ *private) {
-		sum := *rec.Summary
-		sum.QEMUDowntimeMS = st.Downtime.Milliseconds()
-		rec.Summary = &sum
-	})
 }
 
 // finally closes what confirm took off the undo list.

@@ -16,8 +16,6 @@ type Hypervisor interface {
 	Domain(ctx context.Context, nameOrUUID string) (virt.Domain, error)
 	Domains(ctx context.Context) ([]virt.Domain, error)
 	MigratableXML(ctx context.Context, uuid string) (string, error)
-	// CompletedStats are those of the VM's last migration.
-	CompletedStats(ctx context.Context, uuid string) (virt.JobStats, error)
 	Outgoing(ctx context.Context, p virt.MigrationParams) (Outgoing, error)
 	Incoming(ctx context.Context, p virt.MigrationParams) (Incoming, error)
 	// Admit checks an offered definition, by this host's rules and by libvirt's

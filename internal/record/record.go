@@ -93,7 +93,6 @@ type StreamProof struct {
 type Summary struct {
 	TotalMS          int64         `json:"total_ms"`
 	BlackoutMS       int64         `json:"blackout_ms" doc:"from the source VM's stop to the destination's word that it runs, on the source's clock"`
-	QEMUDowntimeMS   int64         `json:"qemu_downtime_ms,omitempty" doc:"what QEMU itself says"`
 	MemoryBytes      uint64        `json:"memory_bytes"`
 	DiskBytes        uint64        `json:"disk_bytes"`
 	WireBytes        uint64        `json:"wire_bytes"`
