@@ -23,6 +23,9 @@
 //   - A destination that loses the control stream before handover abandons.
 //   - libvirt destroys an incoming VM when the connection that prepared it ends
 //     before Finish, and never resumes a handed-over source VM by itself.
+//   - After handover nothing but that word makes the source start the VM, not
+//     even a journal of its own that fails: handover is in it, and that is
+//     enough for a restart to ask and to come to the same end.
 //
 // One function, run.enter, changes the phase.
 package move
