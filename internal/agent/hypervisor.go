@@ -72,7 +72,7 @@ func (h hypervisor) Admit(ctx context.Context, xml string, vm move.Expected) (mo
 	if errs := h.CheckIncoming(ctx, a); len(errs) > 0 {
 		return move.Definition{}, errors.Join(errs...)
 	}
-	return move.Definition{XML: a.XML, MemoryBytes: a.MemoryBytes, LeftOut: leftOut(a.Dropped)}, nil
+	return move.Definition{XML: a.XML, MemoryBytes: a.MemoryBytes, NVRAM: a.NVRAM, LeftOut: leftOut(a.Dropped)}, nil
 }
 
 // leftOut is what of the dropped an operator would miss: metadata and logs, and

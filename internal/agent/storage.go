@@ -92,6 +92,23 @@ func (s diskStore) Create(ctx context.Context, path, format string, virtualBytes
 	return err
 }
 
+func (s diskStore) Backing(ctx context.Context, path, format string) (string, error) {
+	img, err := s.files.Inspect(ctx, path, format)
+	if err == nil && img.DataFile != "" {
+		return img.DataFile, nil
+	}
+	return img.Backing, err
+}
+
+func (s diskStore) ReadSmall(path string, limit int64) ([]byte, error) {
+	return s.files.ReadSmall(path, limit)
+}
+
+func (s diskStore) WriteNew(path string, content []byte, vm string) error {
+	_, err := s.files.WriteNew(path, content, vm)
+	return err
+}
+
 func (s diskStore) Remove(path string) error { return s.files.Remove(path) }
 
 func (s diskStore) Serve(ctx context.Context, path, format, socket string) (io.Closer, error) {

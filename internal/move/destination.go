@@ -147,6 +147,9 @@ func (d *destination) offered(ctx context.Context, env wire.Envelope) error {
 	if err != nil {
 		return err
 	}
+	if err := d.checkVariables(def); err != nil {
+		return err
+	}
 	if err := d.reserve(ctx, def, disks); err != nil {
 		return err
 	}
@@ -188,11 +191,17 @@ func (d *destination) prepare(ctx context.Context, env wire.Envelope) error {
 				p.Files = append(p.Files, a.Path)
 			}
 		}
+		if def.NVRAM != "" {
+			p.Files = append(p.Files, def.NVRAM)
+		}
 	})
 	if err := d.enter(ctx, Prepare); err != nil {
 		return err
 	}
 	if err := d.createDisks(ctx); err != nil {
+		return err
+	}
+	if err := d.createVariables(def); err != nil {
 		return err
 	}
 	dir, err := d.makeSocketDir(ctx)

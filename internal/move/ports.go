@@ -47,7 +47,9 @@ type DiskFile struct{ Path, Format string }
 type Definition struct {
 	XML         string // made anew from what was checked, with this host's paths
 	MemoryBytes uint64
-	LeftOut     []string // what of it this host does not take over
+	// NVRAM is this host's path of the VM's UEFI variables, "" without.
+	NVRAM   string
+	LeftOut []string // what of it this host does not take over
 }
 
 // Outgoing is the source's half of libvirt's migration protocol.
@@ -81,6 +83,11 @@ type Storage interface {
 	// "storage-full" or "memory-full" when they are not there.
 	Reserve(vm string, memory, memoryAvailable uint64, files map[string]uint64) (release func(), err error)
 	Create(ctx context.Context, path, format string, virtualBytes uint64, vm string) error
+	// Backing is the file that an image is based on, "" when on none.
+	Backing(ctx context.Context, path, format string) (string, error)
+	// ReadSmall and WriteNew are for UEFI variables; WriteNew overwrites nothing.
+	ReadSmall(path string, limit int64) ([]byte, error)
+	WriteNew(path string, content []byte, vm string) error
 	Remove(path string) error
 	Serve(ctx context.Context, path, format, socket string) (io.Closer, error)
 	Push(ctx context.Context, path, format, socket string, progress func(done, total uint64)) error

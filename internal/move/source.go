@@ -128,6 +128,9 @@ func (s *source) negotiate(ctx context.Context) error {
 	if err := plan.CheckSource(s.m.opt.Host, s.dom); err != nil {
 		return err
 	}
+	if err := s.checkChains(ctx); err != nil {
+		return err
+	}
 	return s.m.opt.Connector.Negotiate(ctx, s.req.Destination)
 }
 
@@ -169,7 +172,11 @@ func (s *source) hostUUID(ctx context.Context) string {
 func (s *source) agree(ctx context.Context, xml string) error {
 	disks, cleanup := s.offerDisks()
 	defer cleanup()
-	offer := wire.Offer{Kind: s.kind, XML: xml, Disks: disks, StoragePath: s.req.DestinationStoragePath, Connections: s.req.Connections, Autostart: s.dom.Autostart}
+	variables, err := s.variables()
+	if err != nil {
+		return err
+	}
+	offer := wire.Offer{NVRAM: variables, Kind: s.kind, XML: xml, Disks: disks, StoragePath: s.req.DestinationStoragePath, Connections: s.req.Connections, Autostart: s.dom.Autostart}
 	var admitted wire.Admitted
 	if err := s.call(ctx, wire.KindOffer, offer, wire.KindAdmitted, &admitted); err != nil {
 		return err
@@ -185,6 +192,9 @@ func (s *source) agree(ctx context.Context, xml string) error {
 		rec.Plan = &p
 		priv.Autostart = s.dom.Autostart
 		priv.Remove, priv.Retain = p.SourceFiles()
+		if s.dom.NVRAM != "" {
+			priv.Remove = append(priv.Remove, s.dom.NVRAM)
+		}
 	})
 	return s.note(Event{Kind: EventPlan, Plan: &p})
 }
