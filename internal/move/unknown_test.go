@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"drover/internal/fault"
 	"drover/internal/move"
@@ -149,6 +150,37 @@ func TestAgentStopLeavesTheUnknownToTheNextStart(t *testing.T) {
 	wantCode(t, src.over(t, id), move.Done)
 	w.runsOnlyOn(t, dst, src)
 	src.journal(t, id)
+}
+
+func TestAgentStopDoesNotWaitForAnAnswer(t *testing.T) {
+	w, src, dst := pair(t, vm())
+	src.current().end()
+	w.answer = time.Hour
+	src.restart()
+	asked := make(chan struct{}, 1)
+	w.setRules(func(side string, k wire.Kind) action {
+		switch {
+		case side == "destination" && k == wire.KindOutcome:
+			return cutBefore
+		case side == "settle":
+			asked <- struct{}{}
+			return swallow
+		}
+		return pass
+	})
+	id := src.current().begin(t, request())
+	<-asked
+	stopped := make(chan struct{})
+	go func() { defer close(stopped); src.current().end() }()
+	select {
+	case <-stopped:
+	case <-time.After(20 * time.Second):
+		t.Fatal("it waits for the destination")
+	}
+	w.setRules(nil)
+	src.restart()
+	wantCode(t, src.over(t, id), move.Done)
+	w.runsOnlyOn(t, dst, src)
 }
 
 func TestAnswerToHandoverLost(t *testing.T) {

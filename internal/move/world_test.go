@@ -31,6 +31,7 @@ type world struct {
 	rules  func(side string, k wire.Kind) action
 	split  bool
 	forged []forgery
+	answer time.Duration // AnswerTimeout of agents started from now on
 }
 
 // host is what outlives its agents: libvirt's domains, files, the journal.
@@ -72,7 +73,7 @@ var errDead = errors.New("this agent was killed")
 
 func newWorld(t *testing.T, names ...string) *world {
 	t.Helper()
-	w := &world{t: t, virt: virttest.NewWorld(), shared: newDisks(), hosts: map[string]*host{}}
+	w := &world{t: t, answer: 2 * time.Second, virt: virttest.NewWorld(), shared: newDisks(), hosts: map[string]*host{}}
 	for _, n := range names {
 		h := &host{w: w, name: n, dir: t.TempDir(), fake: w.virt.Host(n), disks: newDisks(), auto: map[string]bool{},
 			images: map[string][]virt.Disk{}, faults: map[string]error{}}
@@ -161,7 +162,7 @@ func (h *host) start() *agent {
 	a.ctx, a.stop = context.WithCancel(context.Background())
 	a.m = move.NewManager(move.Options{Host: h.name, RunDir: filepath.Join(h.dir, "run"), Enabled: true, Roots: roots,
 		Hypervisor: hyper{a}, Storage: storage{a}, Connector: connector{a}, Store: st, Log: slog.New(slog.DiscardHandler),
-		UnwindTimeout: 3 * time.Second, AnswerTimeout: 2 * time.Second, StatsInterval: time.Millisecond, RetryInterval: 2 * time.Millisecond,
+		UnwindTimeout: 3 * time.Second, AnswerTimeout: h.w.answer, StatsInterval: time.Millisecond, RetryInterval: 2 * time.Millisecond,
 		Inject: func(ctx context.Context, r move.Role, p move.Phase) error {
 			h.mu.Lock()
 			f := h.inject
