@@ -2,6 +2,7 @@ package labtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -268,36 +269,106 @@ func TestDestinationLostAtHandover(t *testing.T) {
 		name  string
 		phase record.Phase // the destination's, in which it is lost
 		moved bool
-		cable bool // its cable is out as well, so that it is back without being reached
+		more  func(*testing.T, hop, string) // what happens before the source can ask it
 	}{
-		{"before the VM ran there", record.Finish, false, false},
-		{"after the VM ran there", record.Confirm, true, false},
-		{"after the VM ran there, and its cable pulled", record.Confirm, true, true},
+		{"before the VM ran there", record.Finish, false, nil},
+		{"after the VM ran there", record.Confirm, true, nil},
+		{"before the VM ran there, and the source's agent killed", record.Finish, false, func(t *testing.T, h hop, id string) {
+			s.killAndStart(t, h.from)
+			s.awaitPhase(t, h.from, id, 40*time.Second, record.Unknown)
+			s.assertUnknown(t, vm, h, id, false)
+		}},
+		{"after the VM ran there, and the source's agent killed", record.Confirm, true, func(t *testing.T, h hop, id string) {
+			s.killAndStart(t, h.from)
+			s.awaitPhase(t, h.from, id, 40*time.Second, record.Unknown)
+			s.assertUnknown(t, vm, h, id, true)
+		}},
+		{"after the VM ran there, and its cable pulled", record.Confirm, true, func(t *testing.T, h hop, id string) {
+			if err := s.LinkDown(h.to, lab.Migration); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.StartAgent(t.Context(), h.to); err != nil {
+				t.Fatal(err)
+			}
+			s.awaitIdle(t, h.to) // it has settled its own side, and the source cannot know
+			s.assertUnknown(t, vm, h, id, true)
+			if err := s.KillAgent(t.Context(), h.to); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.LinkUp(h.to, lab.Migration); err != nil {
+				t.Fatal(err)
+			}
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := hop{at, other(at)}
 			id := s.loseDestination(t, vm, h, c.phase)
 			s.assertUnknown(t, vm, h, id, c.moved)
-			if c.cable {
-				if err := s.LinkDown(h.to, lab.Migration); err != nil {
-					t.Fatal(err)
-				}
+			if c.more != nil {
+				c.more(t, h, id)
 			}
 			if err := s.StartAgent(t.Context(), h.to); err != nil {
 				t.Fatal(err)
-			}
-			if c.cable {
-				s.awaitIdle(t, h.to) // it has settled its own side, and the source cannot know
-				s.assertUnknown(t, vm, h, id, c.moved)
-				if err := s.LinkUp(h.to, lab.Migration); err != nil {
-					t.Fatal(err)
-				}
 			}
 			want := h.from
 			if c.moved {
 				want = h.to
 			}
 			at = s.settled(t, vm, h, id, want)
+		})
+		if t.Failed() {
+			s.diagnose(t, vm)
+			return
+		}
+	}
+	rec := s.mustMove(t, vm, at, other(at))
+	s.settled(t, vm, hop{at, other(at)}, rec.ID, other(at))
+}
+
+func (s *site) killAndStart(t *testing.T, host string) {
+	t.Helper()
+	if err := errors.Join(s.KillAgent(t.Context(), host), s.StartAgent(t.Context(), host)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestResolvedByHand: a destination that is lost for good does not keep the VM
+// from running; an administrator decides, with the command that was printed.
+func TestResolvedByHand(t *testing.T) {
+	s := startSite(t, lab.Options{Name: "resolve", Hosts: twoHosts})
+	s.signIn(t, lab.UserAdmin)
+	vm := s.newVM(t, lab.HV01, "APP04", 104)
+	at := lab.HV01
+	for _, c := range []struct {
+		keep  string
+		phase record.Phase
+	}{
+		{"source", record.Finish},
+		{"destination", record.Confirm},
+	} {
+		t.Run(c.keep, func(t *testing.T) {
+			h := hop{at, other(at)}
+			id := s.loseDestination(t, vm, h, c.phase)
+			resolve := []string{"move", "resolve", id, "--host", h.from, "--keep", c.keep}
+			if r := s.drover(t, resolve...); r.Status == 0 {
+				t.Errorf("resolved without being asked: %s%s", r.Stdout, r.Stderr)
+			}
+			r, err := s.Drover(t.Context(), lab.UserAdmin, append(resolve, "--yes")...)
+			if err != nil || r.Status != 0 {
+				t.Fatalf("%v, status %d: %s%s", err, r.Status, r.Stdout, r.Stderr)
+			}
+			s.awaitIdle(t, h.from)
+			if at = h.from; c.keep == "destination" {
+				at = h.to
+			}
+			if running := s.whereRunning(t, vm); !slices.Equal(running, []string{at}) {
+				t.Fatalf("%s runs on %v, want %s", vm.Name, running, at)
+			}
+			s.assertBeats(t, vm)
+			if err := s.StartAgent(t.Context(), h.to); err != nil {
+				t.Fatal(err)
+			}
+			s.settled(t, vm, h, id, at)
 		})
 		if t.Failed() {
 			s.diagnose(t, vm)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,10 +24,17 @@ const agentProgram = "droverd-faultinject"
 // site is a lab whose hosts run agents, and an operator who has signed in.
 type site struct{ *lab.Lab }
 
+// rootfsEnv chooses what the hosts of all these tests run on: "trixie" for Debian
+// 13, with its QEMU and libvirt, instead of the machine's own packages.
+const rootfsEnv = "DROVER_LAB_ROOTFS"
+
 // startSite raises a lab for one test. o.Name tells labs of one program apart.
 func startSite(t *testing.T, o lab.Options) *site {
 	t.Helper()
 	o.Agent = agentProgram
+	if o.Rootfs == "" {
+		o.Rootfs = os.Getenv(rootfsEnv)
+	}
 	s := &site{lab.Start(t, o)}
 	for _, m := range s.Hosts() {
 		if services, err := m.Services(t.Context()); err != nil || !slices.ContainsFunc(services, isAgent) {
