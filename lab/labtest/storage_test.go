@@ -73,7 +73,7 @@ func (s *site) moveOff(t *testing.T, vm *lab.VM, from, to string, flags ...strin
 }
 
 func (s *site) testShutOff(t *testing.T) {
-	vm := s.define(t, lab.HV01, "OFF01", lab.VMDisk{Format: "qcow2", MiB: 2048}, lab.VMDisk{Format: "raw", MiB: 256})
+	vm := s.define(t, lab.HV01, "OFF01", lab.VMDisk{Format: "qcow2", MiB: 768}, lab.VMDisk{Format: "raw", MiB: 128})
 	s.virsh(t, lab.HV01, "autostart", "OFF01")
 	before := make([]string, len(vm.Disks))
 	sizes := make([]int, len(vm.Disks))
