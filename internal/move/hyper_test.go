@@ -25,6 +25,7 @@ type vmXML struct {
 	Name    string    `xml:"name"`
 	UUID    string    `xml:"uuid"`
 	Disks   []diskXML `xml:"disk"`
+	NVRAM   string    `xml:"nvram,omitempty"`
 }
 
 type diskXML struct {
@@ -43,7 +44,7 @@ func marshal(d vmXML) string {
 }
 
 func definition(d virt.Domain) string {
-	x := vmXML{Name: d.Name, UUID: d.UUID}
+	x := vmXML{Name: d.Name, UUID: d.UUID, NVRAM: d.NVRAM}
 	for _, k := range d.Disks {
 		x.Disks = append(x.Disks, diskXML{k.Target, k.Device, k.Path, k.Format})
 	}
@@ -117,7 +118,7 @@ func (h hyper) Admit(_ context.Context, text string, vm move.Expected) (move.Def
 		}
 		x.Disks[i].Path = want.Path
 	}
-	return move.Definition{XML: marshal(x), MemoryBytes: 1 << 30}, nil
+	return move.Definition{XML: marshal(x), MemoryBytes: 1 << 30, NVRAM: x.NVRAM}, nil
 }
 
 func (h hyper) AdmitCookie(_ context.Context, cookie []byte, _ move.Expected) ([]byte, error) {
@@ -301,6 +302,9 @@ func (i *incoming) Prepare(ctx context.Context, cookie []byte, text string) ([]b
 	cookie, err := i.Incoming.Prepare(ctx, cookie, text)
 	if err == nil {
 		i.h.a.h.remember(i.uuid, disksOf(x))
+		if x.NVRAM != "" { // libvirt makes it, and leaves it
+			i.h.a.h.disks.put(x.NVRAM, "variables that come with the memory")
+		}
 		i.h.a.h.ledger.acquire("incoming VM")
 		i.made = true
 	}
