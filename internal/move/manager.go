@@ -33,6 +33,9 @@ type Options struct {
 	Now        func() time.Time
 	// UnwindTimeout bounds the undoing of one move; default 60 s.
 	UnwindTimeout time.Duration
+	// StreamGrace is how long a transfer may go on after a stream of it has
+	// failed; default 15 s.
+	StreamGrace time.Duration
 	// StatsInterval is how often a transfer is looked at; default 500 ms.
 	StatsInterval time.Duration
 	// AnswerTimeout is how long the destination may take to let the VM run, or to
@@ -67,6 +70,9 @@ func NewManager(o Options) *Manager {
 	}
 	if o.UnwindTimeout == 0 {
 		o.UnwindTimeout = time.Minute
+	}
+	if o.StreamGrace == 0 {
+		o.StreamGrace = 15 * time.Second
 	}
 	if o.StatsInterval == 0 {
 		o.StatsInterval = 500 * time.Millisecond

@@ -17,12 +17,13 @@ func (s *source) call(ctx context.Context, k wire.Kind, req any, want wire.Kind,
 
 // watchTransfer reports how the transfer goes until ctx ends. An offline move
 // reports by itself (pushDisks); here libvirt is asked.
-func (s *source) watchTransfer(ctx context.Context) {
+func (s *source) watchTransfer(ctx context.Context, giveUp context.CancelCauseFunc) {
 	if s.kind == wire.Offline {
 		return
 	}
 	tick := time.NewTicker(s.m.opt.StatsInterval)
 	defer tick.Stop()
+	var broken time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -31,8 +32,25 @@ func (s *source) watchTransfer(ctx context.Context) {
 			s.setStopped(at)
 		case <-tick.C:
 			s.look(ctx)
+			broken = s.checkStreams(broken, giveUp)
 		}
 	}
+}
+
+// checkStreams ends a transfer that goes on although a stream has failed: broken is
+// since when. QEMU fails as soon as it loses a connection, but libvirt 9.0 then waits
+// for the copies of the disks to be cancelled, and once waited for ever.
+func (s *source) checkStreams(broken time.Time, giveUp context.CancelCauseFunc) time.Time {
+	err := s.session.Err()
+	switch {
+	case err == nil:
+		return time.Time{}
+	case broken.IsZero():
+		return time.Now()
+	case time.Since(broken) > s.m.opt.StreamGrace:
+		giveUp(err)
+	}
+	return broken
 }
 
 func (s *source) setStopped(at time.Time) {

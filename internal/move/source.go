@@ -335,12 +335,14 @@ func (s *source) connect(ctx context.Context) error {
 func (s *source) transfer(ctx context.Context) error {
 	watchCtx, stop := context.WithCancel(ctx)
 	watched := make(chan struct{})
-	go func() { defer close(watched); s.watchTransfer(watchCtx) }()
+	pctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	go func() { defer close(watched); s.watchTransfer(watchCtx, giveUp) }()
 	defer func() { stop(); <-watched }()
 	if s.kind == wire.Offline {
 		return s.pushDisks(ctx)
 	}
-	cookie, err := s.out.Perform(ctx, s.cookie)
+	cookie, err := s.out.Perform(pctx, s.cookie)
 	if err != nil {
 		if serr := s.session.Err(); serr != nil && ctx.Err() == nil {
 			err = errors.Join(serr, err)
