@@ -6,6 +6,7 @@ import (
 
 	"drover/internal/fault"
 	"drover/internal/move"
+	"drover/internal/wire"
 )
 
 // A VM that goes round three hosts is never a stranger to a host that it left.
@@ -66,4 +67,16 @@ func TestMoveBackIsRefusedWhileTheSourceCleansUp(t *testing.T) {
 	wantCode(t, src.over(t, id), move.Done)
 	w.runsOnlyOn(t, dst, src)
 	w.movesNow(t, dst, src)
+}
+
+func TestCancelIsAnsweredWhenNothingIsLeft(t *testing.T) {
+	w, h, p := hostile(t)
+	p.prepares()
+	o, err := call[wire.Outcome](p, wire.KindCancel, wire.Cancel{Reason: "test"}, wire.KindOutcome)
+	p.must(err)
+	if o.Verdict != wire.Abandoned || h.has(vmUUID) || len(h.disks.list()) > 0 {
+		t.Errorf("verdict %s, VM %v, files %v", o.Verdict, h.has(vmUUID), h.disks.list())
+	}
+	wantCode(t, h.over(t, moveID), move.Cancelled, fault.Cancelled)
+	wantNothing(t, w, h)
 }
