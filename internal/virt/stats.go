@@ -68,26 +68,6 @@ func (o *Outgoing) Stats(ctx context.Context) (JobStats, error) {
 	return s, o.h.domainError(err, o.p.Name, "read job statistics of")
 }
 
-// CompletedStats reads what the last completed job of a domain recorded. On
-// the destination these are the source's numbers of the migration, with the
-// measured downtime, which libvirt sends along in a cookie.
-func (h *Host) CompletedStats(ctx context.Context, uuid string) (JobStats, error) {
-	var s JobStats
-	err := h.with(ctx, func(l *lv.Libvirt) error {
-		dom, err := lookup(l, uuid)
-		if err != nil {
-			return err
-		}
-		kind, ps, err := l.DomainGetJobStats(dom, lv.DomainJobStatsCompleted|lv.DomainJobStatsKeepCompleted)
-		if err != nil {
-			return err
-		}
-		s = jobStats(kind, ps)
-		return nil
-	})
-	return s, h.domainError(err, uuid, "read completed job statistics of")
-}
-
 func jobStats(kind int32, ps []lv.TypedParam) JobStats {
 	v := make(map[string]uint64, len(ps))
 	for _, p := range ps {
