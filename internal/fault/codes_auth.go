@@ -56,7 +56,7 @@ var auth = []Entry{
 		"set both clocks: `chronyc tracking`, `timedatectl set-ntp true`"},
 	{AgentNoKeytab, ClassAuth, http.StatusServiceUnavailable, "Agent has no keytab",
 		"droverd on {host} has no usable key in {keytab}",
-		"The agent accepts and delegates tickets with the key of its computer account, which lies in the keytab.",
+		"The agent accepts and delegates tickets with the key of its computer account, which lies in the keytab. It runs without, and reads the keytab when it is there; no restart is needed.",
 		"join the domain or write the keytab again on {host}: `realm join` or `adcli update --computer-password-lifetime=0`"},
 	{KeytabStale, ClassAuth, http.StatusServiceUnavailable, "Keytab does not match the directory",
 		"the key of {account} in {keytab} on {host} is not the one that the directory holds",
