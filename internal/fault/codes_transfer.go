@@ -50,7 +50,7 @@ var transfer = []Entry{
 	{ConfirmFailed, ClassUnavailable, 0, "Source could not clean up",
 		"VM {vm} runs on {destination}; {host} could not remove its own copy",
 		"The move is done, but the paused copy or the old files are still on the source.",
-		"remove what the cause names; droverd on {host} goes on trying, and after a restart too"},
+		"remove what the cause names (see `journalctl -u droverd` on {host}); droverd goes on trying, and after a restart too"},
 	{MoveInterrupted, ClassUnavailable, 0, "Move was interrupted",
 		"move {move} of VM {vm} was interrupted in phase {phase}: {reason}",
 		"An agent stopped in the middle. After its restart it settled the move; the VM runs at the source.",
