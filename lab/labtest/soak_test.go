@@ -23,7 +23,7 @@ import (
 // the same VMs are the same, whatever happened in between.
 type census map[string]int
 
-// TestTwentyMoves moves one VM back and forth. The first pair of moves fills what
+// TestTwentyMoves moves one VM back and forth, back over parallel connections. The first pair of moves fills what
 // is meant to stay: idle connections of the API's clients, Kerberos tickets,
 // SQLite's connections, libvirt's worker threads and its sockets. From then on
 // nothing may grow.
@@ -32,7 +32,7 @@ func TestTwentyMoves(t *testing.T) {
 	vm := s.newVM(t, lab.HV01, "APP01", 101)
 	pair := func() {
 		s.mustMove(t, vm, lab.HV01, lab.HV02)
-		s.mustMove(t, vm, lab.HV02, lab.HV01)
+		s.mustMove(t, vm, lab.HV02, lab.HV01, "--connections", "2")
 	}
 	pair()
 	before := s.restingCensus(t)
