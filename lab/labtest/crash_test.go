@@ -211,14 +211,17 @@ func TestKilledInTransfer(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		victims []record.Role
+		flags   []string
 	}{
-		{"source", []record.Role{record.Source}},
-		{"destination", []record.Role{record.Destination}},
-		{"both", []record.Role{record.Source, record.Destination}},
-		{"none, the cable", nil},
+		{"source", []record.Role{record.Source}, nil},
+		{"destination", []record.Role{record.Destination}, nil},
+		{"source, of parallel connections", []record.Role{record.Source}, []string{"--connections", "2"}},
+		{"destination, of parallel connections", []record.Role{record.Destination}, []string{"--connections", "2"}},
+		{"both", []record.Role{record.Source, record.Destination}, nil},
+		{"none, the cable", nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			id := s.detach(t, vm, h.from, h.to)
+			id := s.detach(t, vm, h.from, h.to, c.flags...)
 			s.awaitTransfer(t, h.from, id)
 			for _, role := range c.victims {
 				if err := s.KillAgent(t.Context(), h.host(role)); err != nil {
