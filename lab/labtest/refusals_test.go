@@ -197,6 +197,7 @@ func TestRefusals(t *testing.T) {
 		{"states", s.testStates},
 		{"already moving", func(t *testing.T) { s.testAlreadyMoving(t, vm) }},
 		{"devices", s.testDevices},
+		{"attachments", s.testAttachments},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.test(t)
@@ -421,6 +422,14 @@ func (s *site) testDevices(t *testing.T) {
 				"move", "DEV01", "--host", lab.HV01, "--to", lab.HV02, "--include-storage")
 		})
 	}
+}
+
+// testAttachments: what the VM needs of its host, and the destination has not.
+func (s *site) testAttachments(t *testing.T) {
+	s.define(t, lab.HV01, "NET01", lab.VMDisk{MiB: 8})
+	s.redefine(t, lab.HV01, "NET01", "bridge='"+lab.GuestBridge+"'", "bridge='br-other'")
+	s.refused(t, lab.UserOperator, refusal{fault.NetworkMissing, 5, []string{"HV02", "bridge", "br-other", "NET01"}},
+		"move", "NET01", "--host", lab.HV01, "--to", lab.HV02, "--include-storage")
 }
 
 // testDryRun: a dry run prints the plan and changes nothing; the form of its JSON is an interface.

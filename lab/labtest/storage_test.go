@@ -20,6 +20,7 @@ import (
 func TestStorage(t *testing.T) {
 	s := startSite(t, lab.Options{Name: "storage", Hosts: []string{lab.HV01, lab.HV02}})
 	t.Run("shut off", s.testShutOff)
+	t.Run("disk from elsewhere", s.testElsewhere)
 	t.Run("disks that stay", s.testDisksThatStay)
 	t.Run("no space", s.testNoSpace)
 	t.Run("drives", s.testDrives)
@@ -73,7 +74,7 @@ func (s *site) moveOff(t *testing.T, vm *lab.VM, from, to string, flags ...strin
 }
 
 func (s *site) testShutOff(t *testing.T) {
-	vm := s.define(t, lab.HV01, "OFF01", lab.VMDisk{Format: "qcow2", MiB: 768}, lab.VMDisk{Format: "raw", MiB: 128})
+	vm := s.define(t, lab.HV01, "OFF01", lab.VMDisk{Format: "qcow2", MiB: 192}, lab.VMDisk{Format: "raw", MiB: 96})
 	s.virsh(t, lab.HV01, "autostart", "OFF01")
 	before := make([]string, len(vm.Disks))
 	sizes := make([]int, len(vm.Disks))
@@ -115,6 +116,22 @@ func (s *site) testShutOff(t *testing.T) {
 	s.refused(t, lab.UserOperator, refusal{fault.DiskExists, 5, []string{"HV02", vm.Disks[0].Path, "OFF01"}},
 		append(deep, "--destination-storage-path", lab.VMDir)...)
 	same(lab.HV02, lab.VMDir)
+}
+
+// testElsewhere: a disk whose place is under no root of the destination goes to the
+// first one.
+func (s *site) testElsewhere(t *testing.T) {
+	vm := s.define(t, lab.HV01, "ELSE01", lab.VMDisk{Path: "/var/tmp/ELSE01.raw", Format: "raw", MiB: 8})
+	s.write(t, lab.HV01, vm.Disks[0], 0x77, "1M", "1M")
+	sum := s.content(t, lab.HV01, vm.Disks[0].Path, "raw")
+	rec := s.moveOff(t, vm, lab.HV01, lab.HV02)
+	defer s.run(t, lab.HV02, "rm", lab.VMDir+"/ELSE01.raw")
+	if got := rec.Plan.Disks[0].DestinationPath; got != lab.VMDir+"/ELSE01.raw" || s.content(t, lab.HV02, got, "raw") != sum {
+		t.Errorf("moved to %s, or not as it was", got)
+	}
+	if s.exists(t, lab.HV01, vm.Disks[0].Path) {
+		t.Error("the disk is still at the source")
+	}
 }
 
 // testDisksThatStay: disks of a shut-off VM that are not moved, and why.
