@@ -83,8 +83,8 @@ func (d *destination) Run(ctx context.Context) (err error) {
 		return d.refused(ctx, err)
 	}
 	for {
-		var env wire.Envelope
-		if err := receive(ctx, d.conn, &env); err != nil {
+		env, err := d.next(ctx)
+		if err != nil {
 			if d.open.DryRun && errors.Is(err, io.EOF) {
 				return nil
 			}
@@ -107,6 +107,23 @@ func (d *destination) Run(ctx context.Context) (err error) {
 		}
 	}
 }
+
+// next waits for the source's next message. Until the transfer begins a source
+// has nothing to wait for, and one that says nothing would hold memory and disk
+// space reserved.
+func (d *destination) next(ctx context.Context) (env wire.Envelope, err error) {
+	if d.record().Phase != Transfer {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, quietSource,
+			fault.New(fault.PeerSilent, d.m.opt.Host, "peer", d.rec.Peer, "seconds", fmt.Sprint(int(quietSource.Seconds()))))
+		defer cancel()
+	}
+	err = receive(ctx, d.conn, &env)
+	return env, err
+}
+
+// quietSource is longer than libvirt takes for Begin on a busy host.
+const quietSource = 2 * time.Minute
 
 func (d *destination) opened(ctx context.Context) error {
 	for _, p := range []Phase{Negotiate, Authorise} { // both are over once a stream is authenticated

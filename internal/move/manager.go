@@ -289,7 +289,7 @@ func (m *Manager) Watch(ctx context.Context, id string, after int64) iter.Seq2[E
 // replay yields journalled events after seq. over: the last was the end; !ok:
 // the consumer, or the journal, wants no more.
 func (m *Manager) replay(ctx context.Context, id string, after int64, yield func(Event, error) bool) (last int64, over, ok bool) {
-	rows, err := m.opt.Store.Events(ctx, id, after, 1000)
+	rows, err := m.opt.Store.Events(ctx, id, after, 0)
 	if err != nil {
 		if ctx.Err() == nil {
 			yield(Event{}, fault.Wrap(err, fault.StoreFailed, m.opt.Host))

@@ -48,17 +48,15 @@ func (m *Manager) Settle(ctx context.Context) error {
 	return nil
 }
 
-func (m *Manager) lastSeq(ctx context.Context, id string) (seq int64, err error) {
-	for {
-		rows, err := m.opt.Store.Events(ctx, id, seq, 1000)
-		if err != nil {
-			return 0, fault.Wrap(err, fault.StoreFailed, m.opt.Host)
-		}
-		if len(rows) == 0 {
-			return seq, nil
-		}
-		seq = rows[len(rows)-1].Seq
+func (m *Manager) lastSeq(ctx context.Context, id string) (int64, error) {
+	rows, err := m.opt.Store.Events(ctx, id, 0, 0)
+	if err != nil {
+		return 0, fault.Wrap(err, fault.StoreFailed, m.opt.Host)
 	}
+	if len(rows) == 0 {
+		return 0, nil
+	}
+	return rows[len(rows)-1].Seq, nil
 }
 
 // settle decides one unfinished move. What stopped in phase p is the cause
