@@ -25,7 +25,6 @@ type source struct {
 	opened  wire.Opened
 	out     Outgoing
 	cookie  []byte // libvirt's, from the latest call
-	destXML string
 	plan    record.Plan
 	outcome wire.Outcome
 	stopped time.Time // the guest stopped here
