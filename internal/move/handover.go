@@ -77,7 +77,8 @@ func (r *run) ask(ctx context.Context) (wire.Outcome, error) {
 		changed := r.changed
 		r.mu.Unlock()
 		if v := r.resolved(); v != "" {
-			return wire.Outcome{Verdict: v}, nil
+			return wire.Outcome{Verdict: v, Problem: fault.ToProblem(fault.New(fault.MoveInterrupted, r.m.opt.Host, "move", r.rec.ID,
+				"vm", r.rec.VM, "phase", string(Unknown), "reason", "an administrator decided which host keeps the VM"))}, nil
 		}
 		o, err := r.query(ctx, true)
 		if err == nil && decided(o.Verdict) {
