@@ -101,7 +101,7 @@ func fixed(words ...string) cobra.CompletionFunc {
 func (p *program) verb(run func(ctx context.Context, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		p.started = true
-		ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+		ctx, stop := interruptible(cmd.Context())
 		defer stop()
 		return run(ctx, cmd, args)
 	}
@@ -159,4 +159,18 @@ func wanted(args []string, parsed format) format {
 		}
 	}
 	return parsed
+}
+
+// interruptible ends with the first signal, as cancelled. From Go 1.26.0 on
+// signal.NotifyContext ends with a cause of its own, which only later counts as
+// context.Canceled.
+func interruptible(parent context.Context) (context.Context, func()) {
+	signalled, unregister := signal.NotifyContext(parent, os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := context.WithCancel(parent)
+	detach := context.AfterFunc(signalled, cancel)
+	return ctx, func() {
+		detach()
+		unregister()
+		cancel()
+	}
 }
