@@ -18,6 +18,9 @@ const (
 	roleAdministrator = api.Administrator
 )
 
+// localPrefix marks a local group in the configuration; anything else is a SID.
+const localPrefix = "local:"
+
 // roles says who has which role on this host: SIDs of the directory, and local
 // groups for the unix socket.
 type roles struct {
@@ -30,7 +33,7 @@ func (r roles) lists() map[api.Role][]string {
 
 // of gives the roles of whoever the PAC names.
 func (r roles) of(id krb.Identity) []api.Role {
-	return r.where(id.Member)
+	return r.where(func(entry string) bool { return !strings.HasPrefix(entry, localPrefix) && id.Member(entry) })
 }
 
 func (r roles) where(has func(entry string) bool) (out []api.Role) {
@@ -65,7 +68,7 @@ func (r roles) local(u *user.User, gid uint32) []api.Role {
 		}
 	}
 	return r.where(func(entry string) bool {
-		name, ok := strings.CutPrefix(entry, "local:")
+		name, ok := strings.CutPrefix(entry, localPrefix)
 		return ok && groups[name]
 	})
 }
