@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"syscall"
+	"time"
 )
 
 // Probe proves that two hosts see the same directory: a file with random
@@ -55,6 +56,7 @@ func (f Files) WriteProbe(dir, id string, files ...string) (p Probe, cleanup fun
 		}
 		p.Files = append(p.Files, fi)
 	}
+	f.removeStaleProbes(dir)
 	path := filepath.Join(dir, p.Name)
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
@@ -72,6 +74,27 @@ func (f Files) WriteProbe(dir, id string, files ...string) (p Probe, cleanup fun
 		return Probe{}, nil, errors.Join(f.failed(path, err), cleanup())
 	}
 	return p, cleanup, nil
+}
+
+// staleProbe is far more than a probe lives: the time in which a destination
+// answers an offer.
+const staleProbe = time.Hour
+
+// removeStaleProbes removes what an agent left that was killed over an offer, of
+// this host or of another that shares the directory.
+func (f Files) removeStaleProbes(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if !probeName.MatchString(e.Name()) {
+			continue
+		}
+		if fi, err := e.Info(); err == nil && fi.Mode().IsRegular() && time.Since(fi.ModTime()) > staleProbe {
+			_ = f.Remove(filepath.Join(dir, e.Name())) // the next move tries again
+		}
+	}
 }
 
 func identify(path string) (FileID, error) {

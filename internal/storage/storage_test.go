@@ -282,6 +282,28 @@ func TestProbeTellsSharedFromAlike(t *testing.T) {
 	}
 }
 
+func TestProbesOfKilledAgentsAreRemoved(t *testing.T) {
+	dir := t.TempDir()
+	old, fresh, foreign := filepath.Join(dir, ".drover-probe-old"), filepath.Join(dir, ".drover-probe-fresh"), filepath.Join(dir, "disk.qcow2")
+	for _, path := range []string{old, fresh, foreign} {
+		must(t, os.WriteFile(path, []byte("x"), 0o600))
+	}
+	past := time.Now().Add(-2 * staleProbe)
+	must(t, os.Chtimes(old, past, past))
+	must(t, os.Chtimes(foreign, past, past))
+	_, cleanup, err := (Files{}).WriteProbe(dir, "new")
+	must(t, err)
+	must(t, cleanup())
+	if _, err := os.Stat(old); !os.IsNotExist(err) {
+		t.Errorf("the old probe is still there: %v", err)
+	}
+	for _, path := range []string{fresh, foreign} {
+		if _, err := os.Stat(path); err != nil {
+			t.Errorf("%s was touched: %v", path, err)
+		}
+	}
+}
+
 func TestProbeDoesNotOpenPipes(t *testing.T) {
 	dir := t.TempDir()
 	must(t, syscall.Mkfifo(filepath.Join(dir, ".drover-probe-1"), 0o600))
