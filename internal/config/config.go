@@ -144,15 +144,30 @@ func Load(path string) (*Config, error) {
 
 // Parse reads YAML strictly, fills in defaults and validates.
 func Parse(b []byte) (*Config, error) {
-	var c Config
-	dec := yaml.NewDecoder(bytes.NewReader(b), yaml.Strict(), yaml.DisallowUnknownField())
-	if err := dec.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
-		return nil, errors.New(yaml.FormatError(err, false, true))
+	c, err := decode(b)
+	if err != nil {
+		return nil, err
 	}
 	if err := c.complete(); err != nil {
 		return nil, err
 	}
-	return &c, c.validate()
+	return c, c.validate()
+}
+
+// decode reads YAML strictly. go-yaml 1.19.2 panics on some malformed input
+// (testdata/fuzz has one); to whoever edits the file that is an error like any other.
+func decode(b []byte) (c *Config, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c, err = nil, fmt.Errorf("is not YAML that can be read: %v", p)
+		}
+	}()
+	c = new(Config)
+	dec := yaml.NewDecoder(bytes.NewReader(b), yaml.Strict(), yaml.DisallowUnknownField())
+	if err := dec.Decode(c); err != nil && !errors.Is(err, io.EOF) {
+		return nil, errors.New(yaml.FormatError(err, false, true))
+	}
+	return c, nil
 }
 
 var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9-]+)*$`)
