@@ -54,12 +54,8 @@ unit: build
 	CGO_ENABLED=0 go build -trimpath -tags faultinject -o $(BUILD)/bin/droverd-faultinject ./cmd/droverd
 	go test -race -p 1 -timeout 30m $(TESTFLAGS) ./...
 
-# Go fuzzes one target at a time.
 fuzz:
-	grep -rHoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sed 's/:func / /' | sort | while read -r file target; do \
-		echo "fuzz $$target in $$(dirname $$file) for $(FUZZTIME)"; \
-		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$(dirname $$file)"; \
-	done
+	scripts/fuzz.sh $(FUZZTIME)
 
 # Installs what it needs, raises the lab, moves a running VM there and back, writes build/demo.json.
 demo: deps
