@@ -78,7 +78,7 @@ func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.H
 	moves := move.NewManager(move.Options{
 		Host: cfg.Host, RunDir: cfg.RunDir, Enabled: cfg.Migration.Enabled, Roots: cfg.Storage.Roots,
 		Hypervisor: hypervisor{Host: local, cfg: cfg, roots: disks.roots.Dirs()}, Storage: disks, Store: journal, Log: o.Log, Inject: o.Inject, Ended: metrics.observe,
-		Connector: &connector{host: cfg.Host, networks: cfg.Migration.Networks, kerberos: kerberos, log: o.Log, now: o.Now,
+		Connector: &connector{host: cfg.Host, networks: cfg.Migration.Networks, kerberos: kerberos, now: o.Now,
 			explain: (&explainer{kerberos: kerberos, log: o.Log}).explain},
 	})
 	door := &doorman{host: cfg.Host, kerberos: kerberos, roles: roles, moves: moves, log: o.Log, now: o.Now}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"strings"
 	"time"
@@ -24,7 +23,6 @@ type connector struct {
 	networks []netip.Prefix
 	kerberos *krb.Host
 	explain  func(ctx context.Context, err error) error
-	log      *slog.Logger
 	now      func() time.Time
 }
 
@@ -170,7 +168,7 @@ func (c *connector) open(ctx context.Context, destination string, n record.Netwo
 	if err != nil {
 		return nil, err
 	}
-	s := &session{opts: opts, network: n, host: c.host, log: c.log}
+	s := &session{opts: opts, network: n, host: c.host}
 	ctl, err := u.Authenticate(ctx, func(ctx context.Context, x stream.Exchange) (string, error) {
 		e := exchange{x: x, host: c.host, peer: destination}
 		s.peer, err = c.introduce(ctx, e, t, storage)

@@ -31,7 +31,7 @@ type doorman struct {
 // serve has one control connection for as long as it runs.
 func (d *doorman) serve(ctx context.Context, u *stream.Unauthenticated) {
 	_, remote := u.Addrs()
-	in := &inbound{host: d.host, log: d.log}
+	in := &inbound{host: d.host}
 	ctl, err := u.Authenticate(ctx, func(ctx context.Context, x stream.Exchange) (string, error) {
 		e := exchange{x: x, host: d.host, peer: remote.String()}
 		c, err := d.identify(ctx, e)
@@ -139,7 +139,6 @@ type inbound struct {
 	host     string
 	caller   move.Caller
 	listener *stream.Listener
-	log      *slog.Logger
 
 	data       *stream.Session
 	unregister func()
@@ -158,8 +157,6 @@ func (in *inbound) Err() error {
 	}
 	return in.Control.Err()
 }
-
-func (in *inbound) Streams() []move.StreamProof { return proofs(in.Info(), in.data) }
 
 // Open registers a session for data streams.
 func (in *inbound) Open() (id, secret []byte, err error) {

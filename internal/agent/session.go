@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"os"
 	"strconv"
@@ -24,7 +23,6 @@ type session struct {
 	network    record.Network
 	delegation record.Delegation
 	peer       wire.AuthReply
-	log        *slog.Logger
 
 	data  *stream.Session
 	relay relays

@@ -194,7 +194,6 @@ func (i *inbound) Open() (id, secret []byte, err error) {
 }
 func (i *inbound) Attach(string, int, string) error { return i.a.gate() }
 func (i *inbound) Err() error                       { return nil }
-func (i *inbound) Streams() []move.StreamProof      { return nil }
 
 // connector finds the other hosts of the world.
 type connector struct{ a *agent }

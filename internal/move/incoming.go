@@ -18,9 +18,6 @@ func (m *Manager) checkOpen(ctx context.Context, c Caller, open wire.Open) error
 		return fault.New(fault.NotDelegated, m.opt.Host, "caller", c.Principal)
 	case !m.opt.Enabled:
 		return fault.New(fault.MigrationDisabled, m.opt.Host, "direction", "incoming")
-	case open.IncludeStorage && !c.Storage:
-		// The source asks for the second ticket only when there is storage.
-		m.opt.Log.Debug("move without delegation for storage", "move", open.Move)
 	}
 	if !validID(open.Move) || open.VM == "" || len(open.VM) > 255 || !validUUID(open.UUID) {
 		return fault.New(fault.ProtocolError, m.opt.Host, "peer", c.Peer, "problem", "an open without a usable move id, name or UUID")

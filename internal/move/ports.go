@@ -149,7 +149,6 @@ type Inbound interface {
 	// Attach connects each data stream of the kind and channel to a unix socket.
 	Attach(kind string, channel int, socket string) error
 	Err() error
-	Streams() []StreamProof
 }
 
 // Caller is who opened an inbound control stream, as the tickets prove.
