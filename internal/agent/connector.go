@@ -13,6 +13,7 @@ import (
 	"drover/internal/krb"
 	"drover/internal/move"
 	"drover/internal/record"
+	"drover/internal/spn"
 	"drover/internal/stream"
 	"drover/internal/wire"
 )
@@ -65,12 +66,12 @@ func (c *connector) Authorise(ctx context.Context, destination string, op move.O
 	if err != nil {
 		return nil, c.explain(ctx, err)
 	}
-	service := serviceName(migrationService, destination)
+	service := spn.For(spn.Migration, destination)
 	var s *session
 	err = c.kerberos.Try(ctx, evidence, service, func(ctx context.Context, t *krb.Ticket) error {
 		var second *krb.Ticket
 		if storage {
-			if second, err = c.kerberos.Delegate(ctx, evidence, serviceName(storageService, destination)); err != nil {
+			if second, err = c.kerberos.Delegate(ctx, evidence, spn.For(spn.Storage, destination)); err != nil {
 				return err
 			}
 		}
@@ -86,7 +87,7 @@ func (c *connector) Authorise(ctx context.Context, destination string, op move.O
 	}
 	s.delegation = record.Delegation{Operator: op.Principal, Account: c.kerberos.Account(), Service: service, Method: method}
 	if storage {
-		s.delegation.StorageService = serviceName(storageService, destination)
+		s.delegation.StorageService = spn.For(spn.Storage, destination)
 	}
 	return s, nil
 }
@@ -154,7 +155,7 @@ func networkList(ns []netip.Prefix) string {
 // Settle opens a control stream as this host itself, on the network of the move:
 // a host has no role at another's management API, where it could ask again.
 func (c *connector) Settle(ctx context.Context, destination string, n record.Network) (move.Conn, error) {
-	t, err := c.kerberos.Self(ctx, serviceName(migrationService, destination))
+	t, err := c.kerberos.Self(ctx, spn.For(spn.Migration, destination))
 	if err != nil {
 		return nil, err
 	}

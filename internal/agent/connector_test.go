@@ -18,21 +18,6 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestServiceNames(t *testing.T) {
-	for host, want := range map[string]string{
-		"hv02":                 "cifs/HV02",
-		"HV02":                 "cifs/HV02",
-		"hv02.lab.drover.test": "cifs/hv02.lab.drover.test",
-	} {
-		if got := serviceName(storageService, host); got != want {
-			t.Errorf("serviceName(%q) = %q, want %q", host, got, want)
-		}
-	}
-	if got := serviceClass("Microsoft Virtual System Migration Service/HV02"); got != migrationService {
-		t.Errorf("class %q", got)
-	}
-}
-
 func TestNetworkIsTheFirstThatBothHave(t *testing.T) {
 	loop4, other := netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("203.0.113.0/24")
 	c := &connector{host: "HV01", networks: []netip.Prefix{other, loop4}}

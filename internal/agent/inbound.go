@@ -12,6 +12,7 @@ import (
 	"drover/internal/fault"
 	"drover/internal/krb"
 	"drover/internal/move"
+	"drover/internal/spn"
 	"drover/internal/stream"
 	"drover/internal/wire"
 )
@@ -66,7 +67,7 @@ func (d *doorman) identify(ctx context.Context, e exchange) (move.Caller, error)
 	if err := e.say(ctx, wire.KindHelloReply, wire.HelloReply{Host: d.host, Version: v, Time: d.now()}); err != nil {
 		return move.Caller{}, err
 	}
-	id, more, err := d.accept(ctx, e, migrationService)
+	id, more, err := d.accept(ctx, e, spn.Migration)
 	if err != nil {
 		return move.Caller{}, err
 	}
@@ -83,7 +84,7 @@ func (d *doorman) identify(ctx context.Context, e exchange) (move.Caller, error)
 	if !more {
 		return c, nil
 	}
-	second, _, err := d.accept(ctx, e, storageService)
+	second, _, err := d.accept(ctx, e, spn.Storage)
 	if err != nil {
 		return c, err
 	}
@@ -109,7 +110,7 @@ func (d *doorman) accept(ctx context.Context, e exchange, class string) (krb.Ide
 	}
 	id := kc.Identity()
 	if id.Delegated {
-		if !strings.EqualFold(serviceClass(id.ProxyTarget), class) {
+		if !strings.EqualFold(spn.Class(id.ProxyTarget), class) {
 			return id, false, fault.New(fault.AuthRefused, d.host, "reason", fmt.Sprintf("the ticket is delegated for %q, not for %q", id.ProxyTarget, class))
 		}
 		if err := d.roles.require(d.host, id, roleOperator); err != nil {

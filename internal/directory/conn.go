@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"drover/internal/spn"
+
 	"github.com/go-ldap/ldap/v3"
 )
 
@@ -209,7 +211,7 @@ func (c *Conn) Account(ctx context.Context, name string) (a Account, err error) 
 
 // accountFilter looks for a name in the attribute it can be in.
 func accountFilter(name string) string {
-	if plain := Normalise(name); strings.Contains(plain, "/") {
+	if plain := spn.Plain(name); strings.Contains(plain, "/") {
 		return fmt.Sprintf("(%s=%s)", AttributeServiceNames, ldap.EscapeFilter(plain))
 	}
 	plain, _, _ := strings.Cut(name, "@")

@@ -6,10 +6,8 @@ import (
 
 	"drover/internal/directory"
 	"drover/internal/fault"
+	"drover/internal/spn"
 )
-
-// storageClass is the service class that moving storage needs, as on Hyper-V.
-const storageClass = "cifs"
 
 // NTSTATUS values that Windows controllers add to a refusal (MS-SFU 3.2.5.2).
 const (
@@ -46,7 +44,7 @@ func ExplainDelegation(d DelegationFacts) *fault.Error {
 	if !d.EvidenceForwardable {
 		return d.explainEvidence()
 	}
-	service, err := directory.ParseServiceName(d.Service)
+	service, err := spn.Parse(d.Service)
 	if err != nil {
 		return d.refused("the service name is malformed")
 	}
@@ -91,21 +89,21 @@ func (d DelegationFacts) explainEvidence() *fault.Error {
 
 // wanted are all values that the list should have for a service: the short and
 // the full name of the host, with twins on Samba.
-func (d DelegationFacts) wanted(s directory.ServiceName) []string {
+func (d DelegationFacts) wanted(s spn.Name) []string {
 	short := strings.ToUpper(s.ShortHost())
 	plain := []string{s.Class + "/" + short}
 	if fqdn := d.fqdn(s); fqdn != "" {
 		plain = append(plain, s.Class+"/"+fqdn)
 	}
-	if !directory.Contains(plain, s.String()) {
+	if !spn.Contains(plain, s.String()) {
 		plain = append(plain, s.String())
 	}
-	return directory.Values(d.Controller, plain...)
+	return spn.Stored(d.Controller == directory.Samba, plain...)
 }
 
 // fqdn is the destination's full name: from its account, from the service name,
 // or from the realm.
-func (d DelegationFacts) fqdn(s directory.ServiceName) string {
+func (d DelegationFacts) fqdn(s spn.Name) string {
 	if d.Destination != nil && d.Destination.DNSHostName != "" {
 		return strings.ToLower(d.Destination.DNSHostName)
 	}
@@ -120,26 +118,26 @@ func (d DelegationFacts) fqdn(s directory.ServiceName) string {
 
 // lacking gives the values to add when the one that the KDC looks for is not in
 // the list, and nothing when it is. Samba's KDC looks for the escaped form.
-func (d DelegationFacts) lacking(s directory.ServiceName) []string {
+func (d DelegationFacts) lacking(s spn.Name) []string {
 	key := s.String()
-	if twin := directory.Twin(key); twin != "" && d.Controller == directory.Samba {
+	if twin := spn.Twin(key); twin != "" && d.Controller == directory.Samba {
 		key = twin
 	}
-	if directory.Contains(d.Source.DelegateTo, key) {
+	if spn.Contains(d.Source.DelegateTo, key) {
 		return nil
 	}
 	var out []string
 	for _, v := range d.wanted(s) {
-		if !directory.Contains(d.Source.DelegateTo, v) {
+		if !spn.Contains(d.Source.DelegateTo, v) {
 			out = append(out, v)
 		}
 	}
 	return out
 }
 
-func (d DelegationFacts) missing(s directory.ServiceName, values []string) *fault.Error {
+func (d DelegationFacts) missing(s spn.Name, values []string) *fault.Error {
 	code := fault.DelegationMissing
-	if strings.EqualFold(s.Class, storageClass) {
+	if strings.EqualFold(s.Class, spn.Storage) {
 		code = fault.DelegationNoStorage
 	}
 	return d.fault(code, "destination", strings.ToUpper(s.ShortHost()), "attribute", directory.AttributeDelegateTo,

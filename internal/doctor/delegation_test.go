@@ -9,6 +9,7 @@ import (
 	"drover/internal/directory"
 	"drover/internal/fault"
 	"drover/internal/krb"
+	"drover/internal/spn"
 )
 
 const (
@@ -33,7 +34,7 @@ func base(change func(*DelegationFacts)) DelegationFacts {
 func without(d *DelegationFacts, values ...string) {
 	var out []string
 	for _, v := range d.Source.DelegateTo {
-		if !directory.Contains(values, v) {
+		if !spn.Contains(values, v) {
 			out = append(out, v)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/go-krb5/krb5/types"
 
 	"drover/internal/fault"
+	"drover/internal/spn"
 )
 
 // testTGT is a ticket-granting ticket of the operator, as a KDC would issue it.
@@ -217,7 +218,7 @@ func FuzzServiceName(f *testing.F) {
 		if err == nil && nameString(n) != s {
 			t.Errorf("%q became %q", s, nameString(n))
 		}
-		if p := plainName(s); len(p) > len(s) {
+		if p := spn.Plain(s); len(p) > len(s) {
 			t.Errorf("%q grew to %q", s, p)
 		}
 		if p, r, err := parsePrincipal(s, testRealm); err == nil && (len(p.NameString) == 0 || r == "") {

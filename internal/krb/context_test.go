@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"drover/internal/fault"
+	"drover/internal/spn"
 )
 
 // pair makes both ends of a context over binding.
@@ -268,8 +269,8 @@ func TestNames(t *testing.T) {
 		`trailing\`:    `trailing\`,
 		"HV01$@LAB.DE": "HV01$",
 	} {
-		if got := plainName(in); got != want {
-			t.Errorf("plainName(%q) = %q, want %q", in, got, want)
+		if got := spn.Plain(in); got != want {
+			t.Errorf("spn.Plain(%q) = %q, want %q", in, got, want)
 		}
 	}
 	for by, want := range map[string]string{"HV01$@R": "HV01", testSPN + "@R": "HV02", "cifs/hv03.lab.drover.test@R": "HV03", `Micro\ soft/hv01@R`: "HV01"} {

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"drover/internal/spn"
 )
 
 // How an operator had signed in (Identity.SignIn).
@@ -54,7 +56,7 @@ func (i Identity) DelegatingHost() string {
 	if !i.Delegated {
 		return ""
 	}
-	name := plainName(i.DelegatedBy)
+	name := spn.Plain(i.DelegatedBy)
 	if _, host, ok := strings.Cut(name, "/"); ok {
 		name, _, _ = strings.Cut(host, "/")
 		name, _, _ = strings.Cut(name, ".")

@@ -53,21 +53,3 @@ func fullName(n types.PrincipalName, realm string) string { return nameString(n)
 func sameName(a, b types.PrincipalName) bool {
 	return len(a.NameString) == len(b.NameString) && strings.EqualFold(nameString(a), nameString(b))
 }
-
-// plainName removes what Samba's Heimdal adds when it writes a name into
-// S4U_DELEGATION_INFO: backslashes before blanks and separators, and the realm.
-func plainName(s string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		switch {
-		case s[i] == '\\' && i+1 < len(s) && strings.IndexByte(` \/@#`, s[i+1]) >= 0:
-			i++
-			b.WriteByte(s[i])
-		case s[i] == '@':
-			return b.String()
-		default:
-			b.WriteByte(s[i])
-		}
-	}
-	return b.String()
-}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"drover/internal/spn"
+
 	"github.com/go-krb5/krb5/crypto"
 	"github.com/go-krb5/krb5/iana/adtype"
 	"github.com/go-krb5/krb5/iana/keyusage"
@@ -273,7 +275,7 @@ func (p *pac) readDelegationInfo(b []byte) error {
 	n := newNDR(b)
 	target := n.ustring()
 	listSize, listPtr := n.u32(), n.u32()
-	p.proxyTarget = plainName(n.text(target))
+	p.proxyTarget = spn.Plain(n.text(target))
 	if listPtr != 0 {
 		list := make([]ustring, n.expect(8, listSize))
 		for i := range list {
@@ -287,13 +289,13 @@ func (p *pac) readDelegationInfo(b []byte) error {
 	return n.err
 }
 
-// unescape is plainName for a name whose realm is wanted.
+// unescape is spn.Plain for a name whose realm is wanted.
 func unescape(s string) string {
 	name, realm := s, ""
 	if i := strings.LastIndexByte(s, '@'); i > 0 && s[i-1] != '\\' {
 		name, realm = s[:i], s[i:]
 	}
-	return plainName(name) + realm
+	return spn.Plain(name) + realm
 }
 
 // fileTime converts 100 ns units since 1601.

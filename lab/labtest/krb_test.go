@@ -14,6 +14,7 @@ import (
 	"drover/internal/doctor"
 	"drover/internal/fault"
 	"drover/internal/krb"
+	"drover/internal/spn"
 	"drover/lab"
 )
 
@@ -283,7 +284,7 @@ func (d *domain) testDirectory(t *testing.T) {
 			t.Fatal(err)
 		}
 		if a.Name != "HV02$" || a.DN != lab.HostDN(lab.HV02) || a.DNSHostName != "hv02."+lab.Domain || !a.AnyProtocol() || a.KeyVersion == 0 ||
-			!slices.Contains(a.DelegateTo, "cifs/HV01") || !directory.Contains(a.ServiceNames, directory.Twin(migration+"/HV02")) || a.Protected {
+			!slices.Contains(a.DelegateTo, "cifs/HV01") || !spn.Contains(a.ServiceNames, spn.Twin(migration+"/HV02")) || a.Protected {
 			t.Errorf("%s: %+v", name, a)
 		}
 	}
@@ -342,7 +343,7 @@ func (d *domain) testExplained(t *testing.T) {
 			return x.SetDelegation(ctx, lab.HV01, lab.DelegationTo(lab.HV03)...)
 		}, forwardable, migration + "/HV02", fault.DelegationMissing},
 		{"twin missing", func(ctx context.Context, x *lab.Directory) error {
-			return x.SetDelegation(ctx, lab.HV01, keep(directory.Twin(migration+"/HV02"))...)
+			return x.SetDelegation(ctx, lab.HV01, keep(spn.Twin(migration+"/HV02"))...)
 		}, forwardable, migration + "/HV02", fault.DelegationMissing},
 		{"cifs missing", func(ctx context.Context, x *lab.Directory) error {
 			return x.SetDelegation(ctx, lab.HV01, keep("cifs/HV02", "cifs/hv02."+lab.Domain)...)
