@@ -32,7 +32,7 @@ const (
 
 const (
 	userFlags     = FlagNormalAccount | FlagPasswordNeverEnds
-	computerFlags = FlagWorkstationAccount | FlagPasswordNeverEnds | FlagTrustedToAuthForDlg
+	computerFlags = FlagWorkstationAccount | FlagPasswordNeverEnds
 )
 
 // directorySpec is the input of directory_setup.py.
@@ -121,18 +121,28 @@ func theDirectory() directorySpec {
 		if s.role != roleHost {
 			continue
 		}
-		var others []string
-		for _, other := range HostNames() {
-			if other != s.name {
-				others = append(others, other)
-			}
-		}
-		d.Computers = append(d.Computers, computerSpec{
-			Name: s.name, FQDN: s.fqdn(), Password: "Mach-" + s.name + "-Passw0rd", Flags: computerFlags,
-			ServiceNames: ServiceNames(s.name), DelegateTo: DelegationTo(others...),
-		})
+		d.Computers = append(d.Computers, s.computer())
 	}
 	return d
+}
+
+// computer is a host's account. The hosts of a default lab may delegate to one another; a further
+// one has what a host has that was only joined and enrolled.
+func (s spec) computer() computerSpec {
+	c := computerSpec{
+		Name: s.name, FQDN: s.fqdn(), Password: "Mach-" + s.name + "-Passw0rd",
+		Flags: computerFlags, ServiceNames: ServiceNames(s.name),
+	}
+	if !contains(DefaultHosts(), s.name) {
+		return c
+	}
+	c.Flags |= FlagTrustedToAuthForDlg
+	for _, other := range DefaultHosts() {
+		if other != s.name {
+			c.DelegateTo = append(c.DelegateTo, DelegationTo(other)...)
+		}
+	}
+	return c
 }
 
 // dcFiles configure Samba.
@@ -249,10 +259,16 @@ func (l *Lab) handOut(dc *Member) error {
 		}
 		errs = append(errs, copyFile(dc.Path("/etc/samba/tls/ca.pem"), m.Path(CAPath), 0o644))
 		if s.role == roleHost {
-			errs = append(errs, copyFile(dc.Path("/run/keytabs/"+s.name+".keytab"), m.Path("/etc/krb5.keytab"), 0o600))
+			errs = append(errs, copyFile(l.KeytabPath(s.name), m.Path("/etc/krb5.keytab"), 0o600))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// KeytabPath is where a test finds the keytab of a host's account, also of a host that is not
+// raised: a file on DC1, seen from outside. It is as old as the lab: SetPassword outdates it.
+func (l *Lab) KeytabPath(host string) string {
+	return l.Member(DC1).Path("/run/keytabs/" + host + ".keytab")
 }
 
 // copyFile replaces to by what is in from.

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -28,7 +29,8 @@ type Options struct {
 	// Assets is the directory that members see, read-only, as /opt/drover, with the programs in
 	// bin/. "" takes the build directory of the source tree around the working directory.
 	Assets string
-	// Hosts lists the hosts to raise; nil means all three. The directory knows all three anyway.
+	// Hosts lists the hosts to raise; nil means DefaultHosts. The directory knows all of HostNames
+	// anyway.
 	Hosts []string
 	// Agent is the program in bin of the assets that StartAgent runs; "" means DefaultAgent. Tests
 	// that make an agent fail on purpose use one that is built for it.
@@ -70,6 +72,11 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 			return nil, fmt.Errorf("lab %s runs already with other options (rootfs %s, libvirt %s): take it down first", o.Name, old.Rootfs, old.Libvirt)
 		}
 		l := &Lab{state: old}
+		for _, s := range o.cast() {
+			if l.Member(s.name) == nil {
+				return nil, fmt.Errorf("lab %s runs already without %s: take it down first", o.Name, s.name)
+			}
+		}
 		return l, l.setRates(ctx, o.Rates)
 	default:
 		o.Progress("cleaning what an earlier lab %s has left behind", o.Name)
@@ -101,7 +108,12 @@ func (o Options) withDefaults() (Options, error) {
 		o.Rootfs = rootfsMachine
 	}
 	if o.Hosts == nil {
-		o.Hosts = HostNames()
+		o.Hosts = DefaultHosts()
+	}
+	for _, host := range o.Hosts {
+		if !contains(HostNames(), host) {
+			return o, fmt.Errorf("no host %q in the lab: there are %s", host, strings.Join(HostNames(), ", "))
+		}
 	}
 	if o.Agent == "" {
 		o.Agent = DefaultAgent

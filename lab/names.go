@@ -13,12 +13,13 @@ const (
 	BaseDN  = "DC=lab,DC=drover,DC=test"
 )
 
-// Names of the members. Hosts are HV01 to HV03.
+// Names of the members. Hosts are HV01 to HV04; the last is raised only when Options.Hosts names it.
 const (
 	DC1  = "DC1"
 	HV01 = "HV01"
 	HV02 = "HV02"
 	HV03 = "HV03"
+	HV04 = "HV04"
 	MGMT = "MGMT"
 )
 
@@ -109,6 +110,7 @@ var members = []spec{
 	{HV01, roleHost, map[Network]byte{Management: 11, Migration: 11, Guest: 0}},
 	{HV02, roleHost, map[Network]byte{Management: 12, Migration: 12, Guest: 0}},
 	{HV03, roleHost, map[Network]byte{Management: 13, Migration: 13, Guest: 0}},
+	{HV04, roleHost, map[Network]byte{Management: 14, Migration: 14, Guest: 0}},
 	{MGMT, roleWorkstation, map[Network]byte{Management: 20, Guest: 250}},
 }
 
@@ -124,7 +126,12 @@ func (s spec) address(n Network) string {
 // fqdn is the member's full name in DNS.
 func (s spec) fqdn() string { return strings.ToLower(s.name) + "." + Domain }
 
-// HostNames lists the members that run libvirt.
+// DefaultHosts are the hosts of a lab whose options name none: HV01 to HV03. They may delegate to
+// one another from the start.
+func DefaultHosts() []string { return []string{HV01, HV02, HV03} }
+
+// HostNames lists all hosts that a lab can have, HV01 to HV04. Each has an account in the directory
+// and a keytab on DC1, whether it is raised or not.
 func HostNames() []string {
 	var names []string
 	for _, s := range members {

@@ -56,14 +56,48 @@ func TestServiceNamesHaveEscapedTwinsForBlanksOnly(t *testing.T) {
 	}
 }
 
-func TestEveryHostMayDelegateToEveryOtherButNotToItself(t *testing.T) {
-	for _, c := range theDirectory().Computers {
+func TestEveryDefaultHostMayDelegateToEveryOtherAndHV04ToNone(t *testing.T) {
+	computers := theDirectory().Computers
+	if len(computers) != 4 {
+		t.Fatalf("%d accounts", len(computers))
+	}
+	for _, c := range computers {
 		allowed := strings.Join(c.DelegateTo, "\n") + "\n"
 		for _, host := range HostNames() {
-			if got, want := strings.Contains(allowed, "cifs/"+host+"\n"), host != c.Name; got != want {
+			want := host != c.Name && host != HV04 && c.Name != HV04
+			if got := strings.Contains(allowed, "cifs/"+host+"\n"); got != want {
 				t.Errorf("%s may delegate to %s: %v", c.Name, host, got)
 			}
 		}
+		if got, want := c.Flags&FlagTrustedToAuthForDlg != 0, c.Name != HV04; got != want {
+			t.Errorf("%s: protocol transition is %v", c.Name, got)
+		}
+	}
+}
+
+func TestHV04IsRaisedOnlyWhenNamed(t *testing.T) {
+	for want, o := range map[string]Options{
+		"HV01 HV02 HV03":      {},
+		"HV01 HV02 HV03 HV04": {Hosts: HostNames()},
+		"HV04":                {Hosts: []string{HV04}},
+		"":                    {Hosts: []string{}},
+	} {
+		o, err := o.withDefaults()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, s := range o.cast() {
+			if s.role == roleHost {
+				names = append(names, s.name)
+			}
+		}
+		if got := strings.Join(names, " "); got != want {
+			t.Errorf("%v raises %q, want %q", o.Hosts, got, want)
+		}
+	}
+	if _, err := (Options{Hosts: []string{"HV99"}}).withDefaults(); err == nil {
+		t.Error("HV99 is accepted")
 	}
 }
 

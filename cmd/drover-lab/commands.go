@@ -20,7 +20,7 @@ func newRoot() *cobra.Command {
 	var name string
 	root := &cobra.Command{
 		Use:           "drover-lab",
-		Short:         "Raise, show and remove Drover's lab: a domain controller, three hosts and a workstation",
+		Short:         "Raise, show and remove Drover's lab: a domain controller, hosts and a workstation",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -46,6 +46,7 @@ func newUp(name *string) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&o.Rootfs, "rootfs", "machine", "what hosts run on: the packages of this `machine`, or trixie (Debian 13)")
+	c.Flags().StringSliceVar(&o.Hosts, "hosts", nil, "hosts to raise, `HV01,HV02,...`; default: HV01 to HV03, and there is an HV04")
 	c.Flags().StringVar(&o.Libvirt, "libvirt", "", "monolithic or modular; default: what the root has")
 	c.Flags().StringVar(&o.Assets, "assets", "", "directory with bin/drover, bin/droverd and so on; default: build of the source tree")
 	c.Flags().StringArrayVar(&rates, "rate", nil, "limit a network, `NETWORK=RATE` such as mig=1gbit; may be repeated")
