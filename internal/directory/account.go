@@ -12,38 +12,80 @@ import (
 
 // Bits of userAccountControl (MS-ADTS 2.2.16).
 const (
-	FlagDisabled          uint32 = 0x2
-	FlagTrustedForAny     uint32 = 0x80000   // unconstrained delegation
-	FlagNotDelegated      uint32 = 0x100000  // "account is sensitive and cannot be delegated"
-	FlagTrustedToAuth     uint32 = 0x1000000 // "use any authentication protocol"
-	AttributeDelegateTo          = "msDS-AllowedToDelegateTo"
-	AttributeServiceNames        = "servicePrincipalName"
-	attributeActOnBehalf         = "msDS-AllowedToActOnBehalfOfOtherIdentity"
-	protectedUsersRID            = 525
+	FlagDisabled       uint32 = 0x2
+	FlagWorkstation    uint32 = 0x1000
+	FlagServerTrust    uint32 = 0x2000    // a domain controller
+	FlagTrustedForAny  uint32 = 0x80000   // unconstrained delegation
+	FlagNotDelegated   uint32 = 0x100000  // "account is sensitive and cannot be delegated"
+	FlagTrustedToAuth  uint32 = 0x1000000 // "use any authentication protocol"
+	FlagPartialSecrets uint32 = 0x4000000 // a read-only domain controller
 )
 
+// Attributes that are read and written by name.
+const (
+	AttributeFlags           = "userAccountControl"
+	AttributeDelegateTo      = "msDS-AllowedToDelegateTo"
+	AttributeServiceNames    = "servicePrincipalName"
+	AttributeActOnBehalf     = "msDS-AllowedToActOnBehalfOfOtherIdentity"
+	AttributeEncryptionTypes = "msDS-SupportedEncryptionTypes"
+	AttributeMember          = "member"
+)
+
+const protectedUsersRID = 525
+
 var accountAttributes = []string{"sAMAccountName", "dNSHostName", "objectSid", "userAccountControl", "msDS-KeyVersionNumber",
-	AttributeServiceNames, AttributeDelegateTo, attributeActOnBehalf}
+	AttributeServiceNames, AttributeDelegateTo, AttributeActOnBehalf,
+	AttributeEncryptionTypes, "objectClass", "memberOf", "uSNChanged"}
 
 // ErrNotFound means that no account has the name.
 var ErrNotFound = errors.New("no such account in the directory")
 
 // Account is one account as the directory has it.
 type Account struct {
-	DN           string
-	Name         string // sAMAccountName, "HV01$"
-	DNSHostName  string
-	SID          string
-	Flags        uint32 // userAccountControl
-	KeyVersion   int    // msDS-KeyVersionNumber, 0 when it may not be read
-	ServiceNames []string
-	DelegateTo   []string // msDS-AllowedToDelegateTo, as stored, twins included
-	// ResourceBased says that msDS-AllowedToActOnBehalfOfOtherIdentity is set.
-	ResourceBased bool
+	DN              string
+	Class           AccountClass
+	Name            string // sAMAccountName, "HV01$"
+	DNSHostName     string
+	SID             string
+	Flags           uint32 // userAccountControl
+	KeyVersion      int    // msDS-KeyVersionNumber, 0 when it may not be read
+	EncryptionTypes uint32 // msDS-SupportedEncryptionTypes (MS-KILE 2.2.7), 0 when unset
+	ServiceNames    []string
+	DelegateTo      []string // msDS-AllowedToDelegateTo, as stored, twins included
+	// ActOnBehalf is msDS-AllowedToActOnBehalfOfOtherIdentity as stored, a security
+	// descriptor that says who may delegate to this account; nil when unset.
+	ActOnBehalf []byte
+	// MemberOf are the distinguished names of the groups that it is a direct member of,
+	// without its primary group.
+	MemberOf []string
+	USN      int64 // uSNChanged on this controller
 	// Protected says that the account is in Protected Users, directly or through
 	// other groups.
 	Protected bool
 }
+
+// AccountClass is what kind of account it is.
+type AccountClass string
+
+// Classes of accounts.
+const (
+	Computer       AccountClass = "computer"
+	User           AccountClass = "user"
+	ManagedService AccountClass = "managed-service-account"
+)
+
+// ResourceBased says that ActOnBehalf is set.
+func (a Account) ResourceBased() bool { return len(a.ActOnBehalf) > 0 }
+
+// ShortName is the account's name without the "$" of computer accounts.
+func (a Account) ShortName() string { return strings.TrimSuffix(a.Name, "$") }
+
+// Unconstrained reports TRUSTED_FOR_DELEGATION.
+func (a Account) Unconstrained() bool { return a.Flags&FlagTrustedForAny != 0 }
+
+// IsController says that it is a domain controller's account, read-only ones
+// included. Those are trusted for delegation by design.
+func (a Account) IsController() bool { return a.Flags&(FlagServerTrust|FlagPartialSecrets) != 0 }
 
 // Disabled reports the flag.
 func (a Account) Disabled() bool { return a.Flags&FlagDisabled != 0 }
@@ -57,7 +99,7 @@ func (a Account) AnyProtocol() bool { return a.Flags&FlagTrustedToAuth != 0 }
 func parseAccount(e *ldap.Entry) (Account, error) {
 	a := Account{DN: e.DN, Name: e.GetAttributeValue("sAMAccountName"), DNSHostName: e.GetAttributeValue("dNSHostName"),
 		ServiceNames: e.GetAttributeValues(AttributeServiceNames), DelegateTo: e.GetAttributeValues(AttributeDelegateTo),
-		ResourceBased: len(e.GetRawAttributeValue(attributeActOnBehalf)) > 0}
+		ActOnBehalf: e.GetRawAttributeValue(AttributeActOnBehalf), MemberOf: e.GetAttributeValues("memberOf")}
 	flags, err := strconv.ParseInt(e.GetAttributeValue("userAccountControl"), 10, 64)
 	if err != nil {
 		return a, fmt.Errorf("userAccountControl of %s may not be read or is malformed", e.DN)

@@ -162,7 +162,7 @@ func (d DelegationFacts) unexplained() string {
 		return "the controller says that the evidence may not be forwarded (0xC000006E)"
 	case d.NTStatus != 0:
 		return fmt.Sprintf("the controller says 0x%08X", d.NTStatus)
-	case d.Destination != nil && d.Destination.ResourceBased:
+	case d.Destination != nil && d.Destination.ResourceBased():
 		return "the destination's account has a resource-based list, which may be what decides"
 	}
 	return "the list has the value and no flag forbids it"
