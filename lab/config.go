@@ -46,6 +46,9 @@ func (l *Lab) memberConfig(o Options, s spec) (initConfig, error) {
 		root.hostDirectories(dir, s)
 		root.Files = append(root.Files, libvirtFiles(l.state.Name, o.Libvirt, s)...)
 	case roleDC:
+		if o.Directory == rootfsTrixie {
+			root.Lower = TrixieRoot
+		}
 		root.Tmpfs = append(root.Tmpfs, "/etc/samba", "/var/lib/samba", "/var/cache/samba", "/var/log/samba")
 		files, err := dcFiles()
 		if err != nil {

@@ -58,3 +58,17 @@ func testHV04Account(t *testing.T, l *lab.Lab) {
 		t.Errorf("HV04's service names are %q, %v", got, err)
 	}
 }
+
+// TestDirectoryOnDebian13: the same domain on Samba 4.22.
+func TestDirectoryOnDebian13(t *testing.T) {
+	l := lab.Start(t, lab.Options{Name: "samba422", NoAgents: true, Directory: "trixie"})
+	if out := run(t, l.Member(lab.DC1), "samba", "--version"); !strings.HasPrefix(out, "Version 4.22.") {
+		t.Errorf("samba is %s", out)
+	}
+	if s := inspect(t, l.Name()); s.Directory != "trixie" || s.Rootfs != "machine" {
+		t.Errorf("%+v", s)
+	}
+	t.Run("operator gets tickets for the migration service", func(t *testing.T) { testTickets(t, l) })
+	t.Run("directory changes take effect", func(t *testing.T) { testDirectory(t, l) })
+	t.Run("the directory can be gone, and live in another time", func(t *testing.T) { testDirectoryClock(t, l) })
+}

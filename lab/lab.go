@@ -21,6 +21,9 @@ type Options struct {
 	Name string
 	// Rootfs is what the hosts' file systems are based on: "" or "machine", or "trixie".
 	Rootfs string
+	// Directory is what the domain controller's file system is based on, and so which Samba it is:
+	// "" or "machine" for the machine's own, or "trixie" for Debian 13's (4.22).
+	Directory string
 	// Libvirt is "monolithic" (libvirtd) or "modular" (virtqemud); "" takes modular on trixie and
 	// otherwise what is installed, monolithic first.
 	Libvirt string
@@ -68,8 +71,9 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 	switch old, err := readState(o.Name); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err == nil && old.condition() == Running:
-		if o.Tied || old.Rootfs != o.Rootfs || old.Libvirt != o.Libvirt {
-			return nil, fmt.Errorf("lab %s runs already with other options (rootfs %s, libvirt %s): take it down first", o.Name, old.Rootfs, old.Libvirt)
+		if o.Tied || old.Rootfs != o.Rootfs || old.Libvirt != o.Libvirt || old.Directory != o.Directory {
+			return nil, fmt.Errorf("lab %s runs already with other options (rootfs %s, libvirt %s, directory %s): take it down first",
+				o.Name, old.Rootfs, old.Libvirt, old.Directory)
 		}
 		l := &Lab{state: old}
 		for _, s := range o.cast() {
@@ -84,7 +88,7 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 	if err := clean(ctx, o.Name); err != nil {
 		return nil, err
 	}
-	if o.Rootfs == rootfsTrixie {
+	if o.needsTrixie() {
 		if err := ensureTrixie(ctx, o.Progress); err != nil {
 			return nil, err
 		}
@@ -107,6 +111,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Rootfs == "" {
 		o.Rootfs = rootfsMachine
 	}
+	if o.Directory == "" {
+		o.Directory = rootfsMachine
+	}
 	if o.Hosts == nil {
 		o.Hosts = DefaultHosts()
 	}
@@ -123,6 +130,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Rootfs != rootfsMachine && o.Rootfs != rootfsTrixie {
 		return o, fmt.Errorf("rootfs %q: there are %q and %q", o.Rootfs, rootfsMachine, rootfsTrixie)
+	}
+	if o.Directory != rootfsMachine && o.Directory != rootfsTrixie {
+		return o, fmt.Errorf("directory %q: there are %q and %q", o.Directory, rootfsMachine, rootfsTrixie)
 	}
 	var err error
 	if o.Libvirt, err = chooseLibvirt(o.Libvirt, o.Rootfs); err != nil {
@@ -142,8 +152,8 @@ func raise(ctx context.Context, o Options) (*Lab, error) {
 	}
 	l := &Lab{
 		state: &state{
-			Name: o.Name, BootID: boot, Created: time.Now().UTC(), Rootfs: o.Rootfs, Libvirt: o.Libvirt,
-			Assets: o.Assets, Agent: o.Agent, Members: map[string]process{}, GroupSIDs: map[string]string{},
+			Name: o.Name, BootID: boot, Created: time.Now().UTC(), Rootfs: o.Rootfs, Directory: o.Directory,
+			Libvirt: o.Libvirt, Assets: o.Assets, Agent: o.Agent, Members: map[string]process{}, GroupSIDs: map[string]string{},
 		},
 		children: map[string]*child{},
 	}

@@ -20,11 +20,16 @@ func Missing(o Options) error {
 	}
 	programs := map[string]string{
 		"nsenter": "util-linux", "setpriv": "util-linux", "tc": "iproute2", "kinit": "krb5-user",
-		"/usr/sbin/samba": "samba-ad-dc", "ldbmodify": "ldb-tools", "/usr/bin/python3": "python3-samba",
 	}
-	if o.Rootfs == rootfsTrixie {
+	if o.needsTrixie() {
 		programs["debootstrap"] = "debootstrap"
-	} else {
+	}
+	if o.Directory != rootfsTrixie {
+		programs["/usr/sbin/samba"] = "samba-ad-dc"
+		programs["ldbmodify"] = "ldb-tools"
+		programs["/usr/bin/python3"] = "python3-samba"
+	}
+	if o.Rootfs != rootfsTrixie {
 		programs["qemu-system-x86_64"] = "qemu-system-x86"
 		programs["qemu-img"] = "qemu-utils"
 		programs["virsh"] = "libvirt-clients"
@@ -78,7 +83,11 @@ func Start(t testing.TB, o Options) *Lab {
 	if o.Progress == nil {
 		o.Progress = t.Logf
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	limit := 2 * time.Minute
+	if o.needsTrixie() && !trixieIsCurrent(TrixieRoot) {
+		limit = 15 * time.Minute
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	if _, err := Sweep(ctx); err != nil {
 		t.Fatalf("remove labs of test processes that died: %v", err)

@@ -29,12 +29,13 @@ type state struct {
 	// Owner is the process with which the lab is to end (a test), zero without one.
 	Owner process `json:"owner"`
 	// Complete is set at the end of a successful Up.
-	Complete bool               `json:"complete"`
-	Rootfs   string             `json:"rootfs"`
-	Libvirt  string             `json:"libvirt"`
-	Assets   string             `json:"assets"`
-	Agent    string             `json:"agent"`
-	Members  map[string]process `json:"members"`
+	Complete  bool               `json:"complete"`
+	Rootfs    string             `json:"rootfs"`
+	Directory string             `json:"directory"`
+	Libvirt   string             `json:"libvirt"`
+	Assets    string             `json:"assets"`
+	Agent     string             `json:"agent"`
+	Members   map[string]process `json:"members"`
 	// GroupSIDs are the security identifiers of the role groups by name.
 	GroupSIDs map[string]string `json:"group_sids"`
 }
@@ -151,7 +152,8 @@ func tryLock(path string) (unlock func(), err error) {
 type Status struct {
 	Name      string
 	Condition Condition
-	Rootfs    string
+	Rootfs    string // of the hosts
+	Directory string // of the domain controller: "machine" or "trixie"
 	Created   time.Time
 	Members   []MemberStatus
 }
@@ -178,7 +180,7 @@ func Inspect(ctx context.Context, name string) (Status, error) {
 	if err != nil {
 		return status, err
 	}
-	status.Condition, status.Rootfs, status.Created = s.condition(), s.Rootfs, s.Created
+	status.Condition, status.Rootfs, status.Directory, status.Created = s.condition(), s.Rootfs, s.Directory, s.Created
 	if !s.Complete && beingRaised(name) {
 		status.Condition = Starting
 	}

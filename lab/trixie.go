@@ -3,6 +3,7 @@ package lab
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,7 +11,7 @@ import (
 	"time"
 )
 
-// What hosts' file systems can be based on.
+// What members' file systems can be based on.
 const (
 	rootfsMachine = "machine" // the machine's own packages
 	rootfsTrixie  = "trixie"  // Debian 13, by debootstrap
@@ -19,13 +20,49 @@ const (
 // TrixieRoot is where the Debian 13 root is kept between labs.
 const TrixieRoot = CacheDir + "/trixie"
 
-// trixiePackages is what a host needs beside debootstrap's minimum.
+// trixiePackages is what members need beside debootstrap's minimum.
 var trixiePackages = []string{
+	// hosts
 	"qemu-system-x86", "qemu-utils", "ovmf", "libvirt-daemon-system", "libvirt-daemon-driver-qemu",
 	"libvirt-clients", "krb5-user", "iproute2", "procps",
+	// the domain controller
+	"samba", "samba-ad-dc", "samba-ad-provision", "python3-samba", "samba-dsdb-modules", "samba-vfs-modules",
+	"ldb-tools", "libfaketime",
+	// a machine that joins
+	"adcli", "libsasl2-modules-gssapi-mit",
 }
 
-// ensureTrixie makes the Debian 13 root unless it is there, which takes a minute and the network.
+// trixieStamp, in a root, lists the packages that the root was made for.
+const trixieStamp = "/etc/drover-lab-packages"
+
+// trixieIsCurrent tells whether root was made for the packages that this program wants.
+func trixieIsCurrent(root string) bool {
+	stamp, err := os.ReadFile(root + trixieStamp)
+	return err == nil && string(stamp) == trixieStampContent()
+}
+
+func trixieStampContent() string { return strings.Join(trixiePackages, "\n") + "\n" }
+
+// needsTrixie tells whether a member of the lab stands on the Debian 13 root.
+func (o Options) needsTrixie() bool { return o.Rootfs == rootfsTrixie || o.Directory == rootfsTrixie }
+
+// trixieUser names a running lab that stands on the Debian 13 root, "" when there is none.
+func trixieUser() (string, error) {
+	names, err := List()
+	for _, name := range names {
+		s, err := readState(name)
+		if err != nil || s.condition() != Running {
+			continue
+		}
+		if s.Rootfs == rootfsTrixie || s.Directory == rootfsTrixie {
+			return name, nil
+		}
+	}
+	return "", err
+}
+
+// ensureTrixie makes the Debian 13 root unless it is there, which takes a minute and the
+// network. One that was made for other packages is replaced, unless a lab stands on it.
 func ensureTrixie(ctx context.Context, progress func(string, ...any)) error {
 	// Several labs may ask at once.
 	unlock, err := lockFile(ctx, TrixieRoot+".lock", 15*time.Minute)
@@ -33,8 +70,11 @@ func ensureTrixie(ctx context.Context, progress func(string, ...any)) error {
 		return err
 	}
 	defer unlock()
-	if exists(TrixieRoot) {
+	if trixieIsCurrent(TrixieRoot) {
 		return nil
+	}
+	if user, err := trixieUser(); err != nil || user != "" {
+		return errors.Join(err, fmt.Errorf("%s lacks packages and lab %q stands on it: take that down first", TrixieRoot, user))
 	}
 	progress("making a Debian 13 root in %s (once)", TrixieRoot)
 	unfinished := TrixieRoot + ".unfinished"
@@ -48,6 +88,12 @@ func ensureTrixie(ctx context.Context, progress func(string, ...any)) error {
 	// the right order; apt does.
 	install := fmt.Sprintf(installScript, unfinished, strings.Join(trixiePackages, " "))
 	if err := quietly(ctx, "unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ceu", install); err != nil {
+		return err
+	}
+	if err := os.WriteFile(unfinished+trixieStamp, []byte(trixieStampContent()), 0o644); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(TrixieRoot); err != nil {
 		return err
 	}
 	return os.Rename(unfinished, TrixieRoot)
