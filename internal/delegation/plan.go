@@ -12,17 +12,6 @@ import (
 
 var errNotBuilt = errors.New("not built yet")
 
-// NewPlan compares what is wanted with what is. Faults: those of CheckHosts,
-// delegation-too-large, delegation-model-unavailable, usage.
-func NewPlan(in Intent, s State) (*Plan, error) { return nil, errNotBuilt }
-
-// Resolve finds the accounts that names (short, full, "HV01$" or distinguished
-// names) stand for. Faults: host-not-in-directory, host-name-is-address,
-// host-is-user, host-is-cluster, host-name-ambiguous, host-account-disabled.
-func Resolve(names []string, found []directory.Account) ([]directory.Account, error) {
-	return nil, errNotBuilt
-}
-
 // NewRollback plans the way back to a baseline from what is now. Faults:
 // baseline-other-domain, host-not-in-directory. hosts limits it to some accounts;
 // nil means all.
@@ -62,9 +51,6 @@ func (b *Baseline) WriteLDIF(w io.Writer) error { return errNotBuilt }
 
 // ReadBaseline reads what WriteLDIF wrote. Faults: baseline-malformed.
 func ReadBaseline(r io.Reader) (*Baseline, error) { return nil, errNotBuilt }
-
-// Digest identifies the values of an attribute, whatever their order.
-func Digest(values [][]byte) string { return "" }
 
 // Script is the language of Print.
 type Script string
