@@ -32,8 +32,10 @@ func (l *Lab) memberConfig(o Options, s spec) (initConfig, error) {
 		Scratch: filepath.Join(dir, "root", s.name),
 		// A lab inside a lab would see this one's files through the overlay.
 		Tmpfs: []string{BaseDir},
-		Binds: []bind{{Source: filepath.Join(dir, "logs", s.name), Target: serviceLogDir}},
-		Files: commonFiles(l.state.Name, s),
+		// The machine may itself belong to a domain.
+		Absent: []string{"/etc/krb5.keytab"},
+		Binds:  []bind{{Source: filepath.Join(dir, "logs", s.name), Target: serviceLogDir}},
+		Files:  commonFiles(l.state.Name, s),
 	}
 	if o.Assets != "" {
 		root.Binds = append(root.Binds, bind{Source: o.Assets, Target: AssetsDir, ReadOnly: true})
@@ -45,6 +47,12 @@ func (l *Lab) memberConfig(o Options, s spec) (initConfig, error) {
 		}
 		root.hostDirectories(dir, s)
 		root.Files = append(root.Files, libvirtFiles(l.state.Name, o.Libvirt, s)...)
+	case roleUnjoined:
+		if o.Rootfs == rootfsTrixie {
+			root.Lower = TrixieRoot
+		}
+		root.Absent = append(root.Absent, "/etc/sssd", "/var/lib/sss", "/etc/drover", AgentDir)
+		root.Tmpfs = append(root.Tmpfs, "/etc/samba", "/var/lib/samba", "/var/cache/samba")
 	case roleDC:
 		if o.Directory == rootfsTrixie {
 			root.Lower = TrixieRoot

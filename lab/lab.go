@@ -35,6 +35,9 @@ type Options struct {
 	// Hosts lists the hosts to raise; nil means DefaultHosts. The directory knows all of HostNames
 	// anyway.
 	Hosts []string
+	// Unjoined raises NEW1 too: a machine with the domain's DNS and Kerberos settings, but with
+	// no account in the directory and no keytab. See Lab.Join.
+	Unjoined bool
 	// Agent is the program in bin of the assets that StartAgent runs; "" means DefaultAgent. Tests
 	// that make an agent fail on purpose use one that is built for it.
 	Agent string
@@ -189,9 +192,17 @@ func raise(ctx context.Context, o Options) (*Lab, error) {
 func (o Options) cast() []spec {
 	var cast []spec
 	for _, s := range members {
-		if s.role != roleHost || contains(o.Hosts, s.name) {
-			cast = append(cast, s)
+		switch s.role {
+		case roleHost:
+			if !contains(o.Hosts, s.name) {
+				continue
+			}
+		case roleUnjoined:
+			if !o.Unjoined {
+				continue
+			}
 		}
+		cast = append(cast, s)
 	}
 	return cast
 }

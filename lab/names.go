@@ -13,7 +13,8 @@ const (
 	BaseDN  = "DC=lab,DC=drover,DC=test"
 )
 
-// Names of the members. Hosts are HV01 to HV04; the last is raised only when Options.Hosts names it.
+// Names of the members. Hosts are HV01 to HV04; the last is raised only when Options.Hosts names it,
+// NEW1 only with Options.Unjoined.
 const (
 	DC1  = "DC1"
 	HV01 = "HV01"
@@ -21,6 +22,7 @@ const (
 	HV03 = "HV03"
 	HV04 = "HV04"
 	MGMT = "MGMT"
+	NEW1 = "NEW1"
 )
 
 // Accounts of the domain, and their passwords.
@@ -92,6 +94,7 @@ const (
 	roleDC          role = "dc"
 	roleHost        role = "host"
 	roleWorkstation role = "workstation"
+	roleUnjoined    role = "unjoined" // a newly installed machine that the directory does not know
 )
 
 // spec is the fixed part of a member: what it is and where it stands in the networks.
@@ -112,6 +115,7 @@ var members = []spec{
 	{HV03, roleHost, map[Network]byte{Management: 13, Migration: 13, Guest: 0}},
 	{HV04, roleHost, map[Network]byte{Management: 14, Migration: 14, Guest: 0}},
 	{MGMT, roleWorkstation, map[Network]byte{Management: 20, Guest: 250}},
+	{NEW1, roleUnjoined, map[Network]byte{Management: 31, Migration: 31}},
 }
 
 // address is the member's IPv4 address in n, "" without one.

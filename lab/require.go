@@ -21,6 +21,9 @@ func Missing(o Options) error {
 	programs := map[string]string{
 		"nsenter": "util-linux", "setpriv": "util-linux", "tc": "iproute2", "kinit": "krb5-user",
 	}
+	if o.Unjoined && o.Rootfs != rootfsTrixie {
+		programs["adcli"] = "adcli"
+	}
 	if o.needsTrixie() {
 		programs["debootstrap"] = "debootstrap"
 	}

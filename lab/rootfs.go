@@ -16,6 +16,8 @@ type rootConfig struct {
 	Lower string `json:"lower"`
 	// Scratch is an empty directory on which the overlay is put together.
 	Scratch string `json:"scratch"`
+	// Absent are files and directories that are not to be there although Lower may have them.
+	Absent []string `json:"absent"`
 	// Tmpfs are directories that start empty although Lower may have something in them.
 	Tmpfs []string `json:"tmpfs"`
 	// Binds are directories of the machine, on a real file system.
@@ -41,6 +43,11 @@ func (r *rootConfig) enter() error {
 	root, err := r.overlay()
 	if err != nil {
 		return err
+	}
+	for _, path := range r.Absent { // before anything of the machine is mounted: this removes recursively
+		if err := os.RemoveAll(filepath.Join(root, path)); err != nil {
+			return err
+		}
 	}
 	if err := mountKernelFilesystems(root); err != nil {
 		return err

@@ -29,7 +29,7 @@ var trixiePackages = []string{
 	"samba", "samba-ad-dc", "samba-ad-provision", "python3-samba", "samba-dsdb-modules", "samba-vfs-modules",
 	"ldb-tools", "libfaketime",
 	// a machine that joins
-	"adcli", "libsasl2-modules-gssapi-mit",
+	"adcli", "ldap-utils", "libsasl2-modules-gssapi-mit",
 }
 
 // trixieStamp, in a root, lists the packages that the root was made for.

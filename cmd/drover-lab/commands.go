@@ -48,6 +48,7 @@ func newUp(name *string) *cobra.Command {
 	c.Flags().StringVar(&o.Rootfs, "rootfs", "machine", "what hosts run on: the packages of this `machine`, or trixie (Debian 13)")
 	c.Flags().StringVar(&o.Directory, "directory", "machine", "which Samba the domain controller is: this `machine`'s, or trixie's (Debian 13, 4.22)")
 	c.Flags().StringSliceVar(&o.Hosts, "hosts", nil, "hosts to raise, `HV01,HV02,...`; default: HV01 to HV03, and there is an HV04")
+	c.Flags().BoolVar(&o.Unjoined, "unjoined", false, "raise NEW1 too: a machine that the directory does not know yet")
 	c.Flags().StringVar(&o.Libvirt, "libvirt", "", "monolithic or modular; default: what the root has")
 	c.Flags().StringVar(&o.Assets, "assets", "", "directory with bin/drover, bin/droverd and so on; default: build of the source tree")
 	c.Flags().StringArrayVar(&rates, "rate", nil, "limit a network, `NETWORK=RATE` such as mig=1gbit; may be repeated")
