@@ -154,20 +154,26 @@ func Parse(b []byte) (*Config, error) {
 	return c, c.validate()
 }
 
-// decode reads YAML strictly. go-yaml 1.19.2 panics on some malformed input
-// (testdata/fuzz has one); to whoever edits the file that is an error like any other.
-func decode(b []byte) (c *Config, err error) {
+func decode(b []byte) (*Config, error) {
+	c := new(Config)
+	return c, Strict(b, c)
+}
+
+// Strict reads one YAML document into what into points to: an unknown or repeated
+// key is an error, which tells line and column. An empty document changes nothing.
+// go-yaml 1.19.2 panics on some malformed input (testdata/fuzz has one); to whoever
+// edits the file that is an error like any other.
+func Strict(b []byte, into any) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			c, err = nil, fmt.Errorf("is not YAML that can be read: %v", p)
+			err = fmt.Errorf("is not YAML that can be read: %v", p)
 		}
 	}()
-	c = new(Config)
 	dec := yaml.NewDecoder(bytes.NewReader(b), yaml.Strict(), yaml.DisallowUnknownField())
-	if err := dec.Decode(c); err != nil && !errors.Is(err, io.EOF) {
-		return nil, errors.New(yaml.FormatError(err, false, true))
+	if err := dec.Decode(into); err != nil && !errors.Is(err, io.EOF) {
+		return errors.New(yaml.FormatError(err, false, true))
 	}
-	return c, nil
+	return nil
 }
 
 var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9-]+)*$`)
