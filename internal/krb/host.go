@@ -38,6 +38,7 @@ type Host struct {
 	cache                *ticketCache
 	replays              *replayCache
 	log                  *slog.Logger
+	uncached             bool // its tickets are too young for a second try with fresh ones
 
 	mu   sync.Mutex // guards keys
 	keys keyRing
@@ -142,6 +143,9 @@ func (h *Host) tgt(ctx context.Context) (t *Ticket, cached bool, err error) {
 	case errorcode.KDC_ERR_PREAUTH_FAILED, errorcode.KDC_ERR_C_PRINCIPAL_UNKNOWN:
 		return nil, false, fault.Wrap(err, fault.KeytabStale, h.name, "account", h.Account(), "keytab", h.keys.path)
 	}
+	if kdcCode(err) == errorcode.KDC_ERR_CLIENT_REVOKED {
+		return nil, false, fault.Wrap(err, fault.HostAccountDisabled, h.name, "name", h.name, "object", h.account)
+	}
 	if kdcCode(err) < 0 && err != nil {
 		return nil, false, err // the caller names the service and attaches the code
 	}
@@ -197,7 +201,7 @@ func (h *Host) withTGT(ctx context.Context, w func(tgt *Ticket) (tgsWant, error)
 		}
 		t, err := h.client.tgsExchange(ctx, tgt, want)
 		h.trace(want.step, fullName(want.cname, want.crealm), nameString(want.sname), err)
-		if err == nil || !cached || !staleTGT(kdcCode(err)) {
+		if err == nil || !cached || h.uncached || !staleTGT(kdcCode(err)) {
 			return t, err
 		}
 		h.cache.drop(func(x *Ticket) bool { return x == tgt })
@@ -253,6 +257,10 @@ func (h *Host) impersonate(ctx context.Context, principal string, fresh bool) (*
 		return tgsWant{step: "S4U2Self", kind: KindEvidence, sname: h.cname(), options: []int{flags.Canonicalize},
 			pa: types.PADataSequence{pa}, cname: user, crealm: h.realm}, err
 	})
+	var coded *fault.Error
+	if errors.As(err, &coded) { // the host's own sign-in failed, with codes that mean the host there
+		return nil, err
+	}
 	switch kdcCode(err) {
 	case errorcode.KDC_ERR_C_PRINCIPAL_UNKNOWN, errorcode.KDC_ERR_CLIENT_REVOKED, errorcode.KDC_ERR_POLICY:
 		return nil, fault.Wrap(err, fault.OperatorUnknown, h.name, "operator", principal)
@@ -287,7 +295,7 @@ func (h *Host) delegate(ctx context.Context, op Evidence, service string) (t *Ti
 		return nil, false, err
 	}
 	t, err = h.s4u2proxy(ctx, op, sname)
-	if code := kdcCode(err); op.transition && staleTGT(code) {
+	if code := kdcCode(err); op.transition && !h.uncached && staleTGT(code) {
 		// The evidence too may be older than a change of the account.
 		if ev, e := h.impersonate(ctx, op.Operator(), true); e == nil {
 			op.ticket, op.forwardable = wireTicket(ev.ticket), ev.Forwardable()
@@ -368,6 +376,14 @@ func isCurable(err error) bool {
 		}
 	}
 	return false
+}
+
+// Uncached is the same host with a cache of its own, empty to begin with: what it is
+// asked for it asks the KDC for, and h does not see the tickets. It is for checks,
+// which a ticket that was got hours ago would make worthless.
+func (h *Host) Uncached() *Host {
+	return &Host{name: h.name, account: h.account, realm: h.realm, client: h.client, cache: newTicketCache(),
+		replays: h.replays, log: h.log, uncached: true, keys: keyRing{path: h.keys.path}}
 }
 
 // Tickets lists the cache.

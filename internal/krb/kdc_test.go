@@ -155,6 +155,37 @@ func TestRefusalIsRetriedOnceWithAFreshTGT(t *testing.T) {
 	}
 }
 
+// A check must not be answered by what was got before the directory changed, and a
+// refusal of it needs no second try.
+func TestUncachedHostAsksAnewAndOnce(t *testing.T) {
+	k := startFakeKDC(t)
+	h := k.host(t)
+	ctx, ev := testCtx(t), testEvidence(t)
+	if _, err := h.Delegate(ctx, ev, testSPN); err != nil {
+		t.Fatal(err)
+	}
+	before := len(h.Tickets())
+	k.refuse = func(int, *messages.TGSReq) int32 { return 13 }
+	for range 2 {
+		u, asked := h.Uncached(), len(k.tgs)
+		if _, err := u.Delegate(ctx, ev, testSPN); !fault.Is(err, fault.DelegationRefused) {
+			t.Errorf("%v", err)
+		}
+		if _, err := u.Delegate(ctx, ev, "cifs/HV03"); !fault.Is(err, fault.DelegationRefused) {
+			t.Errorf("%v", err)
+		}
+		if n := len(k.tgs) - asked; n != 2 {
+			t.Errorf("%d requests for two services", n)
+		}
+	}
+	if k.passesSeen != 3 || len(h.Tickets()) != before {
+		t.Errorf("%d sign-ins; the host has %v", k.passesSeen, h.Tickets())
+	}
+	if _, err := h.Delegate(ctx, ev, testSPN); err != nil {
+		t.Errorf("the cache was emptied: %v", err)
+	}
+}
+
 // Evidence from S4U2Self keeps the flag it was issued with: when the right was
 // granted meanwhile it takes new evidence, not only a new TGT.
 func TestRefusedAssertedEvidenceIsRenewedOnce(t *testing.T) {
@@ -274,7 +305,9 @@ func TestKDCErrorsGetTheirCodes(t *testing.T) {
 	}{
 		"wrong machine key":    {24, 0, self, fault.KeytabStale},
 		"machine unknown":      {6, 0, self, fault.KeytabStale},
-		"machine disabled":     {18, 0, self, fault.KerberosFailed},
+		"machine disabled":     {18, 0, self, fault.HostAccountDisabled},
+		"disabled and acting":  {18, 0, impersonate, fault.HostAccountDisabled},
+		"unknown and acting":   {6, 0, impersonate, fault.KeytabStale},
 		"clock at sign-in":     {37, 0, self, fault.ClockSkew},
 		"clock at the TGS":     {0, 37, self, fault.ClockSkew},
 		"service unknown":      {0, 7, self, fault.ServiceUnknown},
