@@ -12,6 +12,7 @@ type Query struct {
 	Class        string   // service class of which it must have a name, "Microsoft Virtual System Migration Service"
 	Pattern      string   // a service name that it must have; "*" stands for anything
 	ServiceNames bool     // it must have any service name
+	Nameless     bool     // it must have no service name: what is left when those with one were read already
 	Delegating   bool     // it has a delegation list, a resource-based list, or one of the delegation flags
 	Computers    bool     // computer accounts only
 	Names        []string // sAMAccountName, dNSHostName, distinguished name or SID: any of them
