@@ -51,7 +51,7 @@ type Host struct {
 // fault agent-without-keytab. Otherwise OpenHost does.
 func OpenHost(cfg Config) (*Host, error) {
 	if cfg.Keytab == "" {
-		cfg.Keytab = "/etc/krb5.keytab"
+		cfg.Keytab = defaultKeytab
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

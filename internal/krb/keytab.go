@@ -9,7 +9,11 @@ import (
 
 	"github.com/go-krb5/krb5/keytab"
 	"github.com/go-krb5/krb5/types"
+
+	"drover/internal/fault"
 )
+
+const defaultKeytab = "/etc/krb5.keytab"
 
 // keyRing is a keytab that is read again when its file changes, so that a re-join
 // needs no restart. The caller serialises access.
@@ -84,6 +88,33 @@ func (k *keyRing) key(account, realm string, kvno int, et int32) (key types.Encr
 		return key, known, fmt.Errorf("version %d, encryption type %d: %w", kvno, et, errKeyVersion)
 	}
 	return key, known, nil
+}
+
+// KeytabKey is one key of a keytab; the key itself stays where it is.
+type KeytabKey struct {
+	Principal string // "HV01$@LAB.DROVER.TEST"
+	Version   int    // key version number
+	AES       bool
+}
+
+// ReadKeytab lists the keys of a keytab ("" = /etc/krb5.keytab). Fault:
+// agent-without-keytab.
+func ReadKeytab(path string) ([]KeytabKey, error) {
+	if path == "" {
+		path = defaultKeytab
+	}
+	ring := keyRing{path: path}
+	if err := ring.refresh(); err != nil {
+		return nil, fault.Wrap(err, fault.AgentNoKeytab, thisMachine, "keytab", path)
+	}
+	var out []KeytabKey
+	for _, e := range ring.kt.Entries {
+		out = append(out, KeytabKey{
+			Principal: strings.Join(e.Principal.Components, "/") + "@" + e.Principal.Realm,
+			Version:   int(e.KVNO), AES: isAES(e.Key.KeyType),
+		})
+	}
+	return out, nil
 }
 
 func equalRealm(a, b string) bool { return strings.EqualFold(a, b) }
