@@ -15,14 +15,15 @@ var ErrDenied = errors.New("an entry of the descriptor denies it")
 // of their entries; none for an empty b.
 //
 // [MS-SFU] 3.2.5.2.3 asks for "an access check" and names no right. Windows writes
-// full control (0xF01FF), and so does Samba; the right that their KDCs check is
-// ControlAccess (0x100) alone: Samba's source says so of both
-// (samba_kdc_check_s4u2proxy_rbcd). So an entry counts that allows 0x100 and has
-// no object type, and an earlier one for the same SID, or for everybody, that
-// denies it takes it away. GENERIC_ALL does not allow, since Samba does not map
-// it, and is taken to deny, since Windows may. A descriptor without a DACL gives
-// Everyone, though Samba lets nobody act when the control flags do not announce
-// one. Conditional entries and memberships are not looked into.
+// full control (0xF01FF), and so does Samba; the right that is checked is
+// ControlAccess (0x100) alone: so it was seen on Samba 4.22, whose source says
+// the same of Windows (samba_kdc_check_s4u2proxy_rbcd). So an entry counts that
+// allows 0x100 and has no object type, and an earlier one for the same SID, or
+// for everybody, that denies it takes it away. GENERIC_ALL does not allow, since
+// Samba does not map it, and is taken to deny, since Windows may. A descriptor
+// without a DACL gives Everyone, though Samba lets nobody act when the control
+// flags do not announce one. Conditional entries and memberships are not looked
+// into.
 func Trustees(b []byte) ([]SID, error) {
 	if len(b) == 0 {
 		return nil, nil

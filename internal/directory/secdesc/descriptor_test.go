@@ -127,6 +127,16 @@ func TestUnknownEntriesAreKept(t *testing.T) {
 	}
 }
 
+// An ACL may be larger than its entries ([MS-DTYP] 2.4.5).
+func TestRoomBehindTheLastEntryIsKept(t *testing.T) {
+	b := append(withACEs(t, "2a000400"), 1, 2, 3, 4)
+	binary.LittleEndian.PutUint16(b[0x26:], 8+4+4)
+	d := parse(t, b)
+	if got, err := d.Bytes(); err != nil || !bytes.Equal(got, b) || len(d.ACEs()) != 1 {
+		t.Errorf("%x, %v, want %x", got, err, b)
+	}
+}
+
 // withACEs is "O:BAD:" with the entries in hexadecimal.
 func withACEs(t testing.TB, entries ...string) []byte {
 	b := unhex(t, sambaEmpty)
