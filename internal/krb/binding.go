@@ -2,7 +2,9 @@ package krb
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 
@@ -67,4 +69,37 @@ func bindingProof(server bool, b Binding) []byte {
 func sameBinding(got []byte, b Binding) bool {
 	want := bindingHash(b)
 	return bytes.Equal(got, want[:])
+}
+
+// endPoint is the channel binding "tls-server-end-point" of a TLS session (RFC 5929
+// 4.1): a hash of the certificate that the server showed, by the hash function of
+// that certificate's signature, and SHA-256 where that is MD5 or SHA-1. The
+// handshake must be over.
+func endPoint(cs *tls.ConnectionState) ([]byte, error) {
+	if cs == nil || !cs.HandshakeComplete || len(cs.PeerCertificates) == 0 {
+		return nil, errors.New("channel binding needs a finished TLS handshake with a server's certificate")
+	}
+	cert := cs.PeerCertificates[0]
+	h, err := endPointHash(cert.SignatureAlgorithm)
+	if err != nil {
+		return nil, err
+	}
+	w := h.New()
+	w.Write(cert.Raw)
+	return w.Sum([]byte("tls-server-end-point:")), nil
+}
+
+// endPointHash picks the hash. RFC 5929 leaves it undefined for signatures that use
+// none or several, such as Ed25519.
+func endPointHash(a x509.SignatureAlgorithm) (crypto.Hash, error) {
+	switch a {
+	case x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1,
+		x509.SHA256WithRSA, x509.DSAWithSHA256, x509.ECDSAWithSHA256, x509.SHA256WithRSAPSS:
+		return crypto.SHA256, nil
+	case x509.SHA384WithRSA, x509.ECDSAWithSHA384, x509.SHA384WithRSAPSS:
+		return crypto.SHA384, nil
+	case x509.SHA512WithRSA, x509.ECDSAWithSHA512, x509.SHA512WithRSAPSS:
+		return crypto.SHA512, nil
+	}
+	return 0, fmt.Errorf("the server's certificate is signed with %s, for which no channel binding is defined", a)
 }

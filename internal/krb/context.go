@@ -62,10 +62,10 @@ func Initiate(t *Ticket, binding Binding) (*Context, []byte, error) {
 	if binding != nil && len(binding) != bindingSize {
 		return nil, nil, fmt.Errorf("initiate: binding has %d bytes, want %d", len(binding), bindingSize)
 	}
-	return initiate(t, binding, gssMutual|gssReplay|gssSequence|gssConf|gssInteg)
+	return initiate(t, bindingHash(binding), gssMutual|gssReplay|gssSequence|gssConf|gssInteg)
 }
 
-func initiate(t *Ticket, binding Binding, gssFlags uint32) (*Context, []byte, error) {
+func initiate(t *Ticket, hash [16]byte, gssFlags uint32) (*Context, []byte, error) {
 	if t == nil {
 		return nil, nil, errors.New("initiate: no ticket")
 	}
@@ -75,7 +75,6 @@ func initiate(t *Ticket, binding Binding, gssFlags uint32) (*Context, []byte, er
 	now := t.now().UTC()
 	c := &Context{session: t.key, key: newKey(t.key), sendSeq: randomSeq(), peer: t.service,
 		ctime: now.Truncate(time.Second), cusec: usec(now)}
-	hash := bindingHash(binding)
 	ck := binary.LittleEndian.AppendUint32(nil, 16)
 	ck = append(ck, hash[:]...)
 	ck = binary.LittleEndian.AppendUint32(ck, gssFlags)

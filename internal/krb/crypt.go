@@ -87,13 +87,18 @@ func random(n int) []byte {
 // decode the number as signed.
 func randomSeq() uint64 { return uint64(binary.BigEndian.Uint32(random(4)) & 0x3fffffff) }
 
-// bindingHash is the MD5 of gss_channel_bindings with empty addresses (RFC 4121
-// 4.1.1.2). No binding is sixteen zero bytes.
+// bindingHash is the channelHash of an exporter's binding (RFC 9266). No binding is
+// sixteen zero bytes.
 func bindingHash(b Binding) [16]byte {
 	if len(b) == 0 {
 		return [16]byte{}
 	}
-	app := append([]byte("tls-exporter:"), b...)
+	return channelHash(append([]byte("tls-exporter:"), b...))
+}
+
+// channelHash is the MD5 of gss_channel_bindings with empty addresses and the given
+// application data (RFC 4121 4.1.1.2).
+func channelHash(app []byte) [16]byte {
 	buf := make([]byte, 16, 20+len(app))
 	buf = binary.LittleEndian.AppendUint32(buf, uint32(len(app)))
 	return md5.Sum(append(buf, app...))
