@@ -75,11 +75,12 @@ func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.H
 	}
 	roles := roles{cfg.Roles}
 	registry, metrics := newRegistry()
+	reasons := &explainer{kerberos: kerberos, log: o.Log}
 	moves := move.NewManager(move.Options{
 		Host: cfg.Host, RunDir: cfg.RunDir, Enabled: cfg.Migration.Enabled, Roots: cfg.Storage.Roots,
 		Hypervisor: hypervisor{Host: local, cfg: cfg, roots: disks.roots.Dirs()}, Storage: disks, Store: journal, Log: o.Log, Inject: o.Inject, Ended: metrics.observe,
 		Connector: &connector{host: cfg.Host, networks: cfg.Migration.Networks, kerberos: kerberos, now: o.Now,
-			explain: (&explainer{kerberos: kerberos, log: o.Log}).explain},
+			explain: reasons.explain},
 	})
 	door := &doorman{host: cfg.Host, kerberos: kerberos, roles: roles, moves: moves, log: o.Log, now: o.Now}
 	listener, err := stream.Listen(ctx, stream.ListenOptions{
@@ -93,7 +94,7 @@ func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.H
 	door.listener = listener
 	server, err := api.NewServer(api.Options{
 		Host: cfg.Host, Version: o.Version, Acceptor: acceptor{kerberos, roles}, LocalMapper: localMapper(cfg.Host, roles, cfg.LocalUsers),
-		Backend: &backend{cfg: cfg, version: o.Version, virt: local, kerberos: kerberos, moves: moves, store: journal, listener: listener, log: o.Log},
+		Backend: &backend{cfg: cfg, version: o.Version, virt: local, kerberos: kerberos, reasons: reasons, moves: moves, store: journal, listener: listener, log: o.Log},
 		TLS:     &tls.Config{Certificates: []tls.Certificate{identity.Certificate()}},
 		Now:     o.Now, Listen: cfg.API.Listen, Socket: cfg.API.Socket, Log: o.Log, Registry: registry,
 	})

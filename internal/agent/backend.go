@@ -25,6 +25,7 @@ type backend struct {
 	version  string
 	virt     *virt.Host
 	kerberos *krb.Host
+	reasons  *explainer
 	moves    *move.Manager
 	store    *store.Store
 	listener *stream.Listener

@@ -28,16 +28,39 @@ func (e *explainer) explain(ctx context.Context, err error) error {
 	if !errors.As(err, &refusal) {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, explainTimeout)
-	defer cancel()
-	conn, derr := directory.Dial(ctx, directory.Options{
+	explain, done := e.several()
+	defer done()
+	return explain(ctx, refusal)
+}
+
+// several explains refusals that belong together over one connection, which is made
+// for the first of them and which done closes. It is for one goroutine.
+func (e *explainer) several() (explain func(context.Context, *krb.DelegationError) error, done func()) {
+	var conn *directory.Conn
+	var dir doctor.Directory
+	var failed error
+	explain = func(ctx context.Context, refusal *krb.DelegationError) error {
+		ctx, cancel := context.WithTimeout(ctx, explainTimeout)
+		defer cancel()
+		if conn == nil && failed == nil {
+			if conn, failed = e.dial(ctx); failed == nil {
+				dir = doctor.Remembering(conn)
+			} else {
+				e.log.Warn("directory not readable", "error", failed)
+			}
+		}
+		return doctor.DiagnoseDelegation(ctx, dir, failed, refusal)
+	}
+	return explain, func() {
+		if conn != nil {
+			_ = conn.Close()
+		}
+	}
+}
+
+func (e *explainer) dial(ctx context.Context) (*directory.Conn, error) {
+	return directory.Dial(ctx, directory.Options{
 		Domain:   strings.ToLower(e.kerberos.Realm()),
 		Security: func(ctx context.Context) directory.Security { return krb.NewSASL(ctx, e.kerberos.Self) },
 	})
-	if derr != nil {
-		e.log.Warn("directory not readable", "error", derr)
-		return doctor.DiagnoseDelegation(ctx, nil, derr, refusal)
-	}
-	defer conn.Close()
-	return doctor.DiagnoseDelegation(ctx, conn, nil, refusal)
 }

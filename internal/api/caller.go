@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"drover/internal/doctor"
 	"drover/internal/record"
 )
 
@@ -92,6 +93,9 @@ type Backend interface {
 	// PurgeTickets forgets the tickets for service, all of them for "", and
 	// returns how many.
 	PurgeTickets(ctx context.Context, c Caller, service string) (int, error)
+	// ProbeDelegation tries whether this host may act for r.Operator, who is set and
+	// whom the caller may name.
+	ProbeDelegation(ctx context.Context, c Caller, r ProbeRequest) ([]doctor.Attempt, error)
 	// Health lists what the agent needs.
 	Health(ctx context.Context) []HealthCheck
 }

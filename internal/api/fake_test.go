@@ -25,6 +25,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"drover/internal/doctor"
 	"drover/internal/fault"
 	"drover/internal/record"
 )
@@ -228,6 +229,15 @@ func (b *backend) Tickets(context.Context) ([]Ticket, error) {
 func (b *backend) PurgeTickets(_ context.Context, c Caller, service string) (int, error) {
 	b.note("purge "+service, c)
 	return 3, nil
+}
+func (b *backend) ProbeDelegation(_ context.Context, c Caller, r ProbeRequest) ([]doctor.Attempt, error) {
+	b.note("probe "+r.Method+" "+r.Operator, c)
+	var out []doctor.Attempt
+	for _, s := range r.DestinationServices {
+		out = append(out, doctor.Attempt{Service: s, Method: r.Method, Operator: r.Operator,
+			Error: fault.ToProblem(fault.New(fault.OperatorUnknown, "HV01", "operator", r.Operator))})
+	}
+	return out, nil
 }
 func (b *backend) Health(context.Context) []HealthCheck { return b.health }
 

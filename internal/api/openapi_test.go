@@ -65,7 +65,7 @@ func TestDocumentDescribesEveryOperation(t *testing.T) {
 	}
 	for _, route := range []string{"get /v1/hello", "post /v1/session", "get /v1/host", "get /v1/vms", "get /v1/vms/{vm}", "post /v1/moves",
 		"get /v1/moves", "get /v1/moves/{id}", "get /v1/moves/{id}/events", "post /v1/moves/{id}/cancel",
-		"post /v1/moves/{id}/resolve", "get /v1/tickets", "delete /v1/tickets", "get /healthz"} {
+		"post /v1/moves/{id}/resolve", "get /v1/tickets", "delete /v1/tickets", "post /v1/delegation/probe", "get /healthz"} {
 		method, path, _ := strings.Cut(route, " ")
 		op, ok := d.Paths[path][method]
 		if !ok {
@@ -79,7 +79,7 @@ func TestDocumentDescribesEveryOperation(t *testing.T) {
 			t.Errorf("%s: errors are not described as %s: %v", route, problemType, op.Responses)
 		}
 	}
-	for schema, member := range map[string]string{"Problem": "hint", "Record": "phase", "Event": "seq", "DiskPlan": "action", "Disk": "target"} {
+	for schema, member := range map[string]string{"Problem": "hint", "Record": "phase", "Event": "seq", "DiskPlan": "action", "Disk": "target", "Attempt": "method"} {
 		if _, ok := d.Components.Schemas[schema].Properties[member]; !ok {
 			t.Errorf("schema %s has no %s", schema, member)
 		}

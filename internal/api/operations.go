@@ -94,6 +94,7 @@ func (s *Server) operations(a huma.API) {
 			n, err := b.PurgeTickets(ctx, c, in.Service)
 			return out(purged{Purged: n}, err)
 		})
+	guarded(s, a, Operator, op("probe-delegation", "POST /v1/delegation/probe", "Try whether this host may act for an operator"), s.probe)
 }
 
 func out[T any](v T, err error) (*body[T], error) { return &body[T]{v}, err }
@@ -200,6 +201,7 @@ func guarded[I, O any](s *Server, a huma.API, role Role, o huma.Operation, h fun
 func newAPI(mux *http.ServeMux, version string) huma.API {
 	reg := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
 	reg.RegisterTypeAlias(reflect.TypeFor[fault.Error](), reflect.TypeFor[Problem]())
+	reg.RegisterTypeAlias(reflect.TypeFor[fault.Problem](), reflect.TypeFor[Problem]())
 	conf := huma.DefaultConfig("Drover agent", version)
 	conf.CreateHooks = nil
 	conf.Components = &huma.Components{Schemas: reg, SecuritySchemes: map[string]*huma.SecurityScheme{

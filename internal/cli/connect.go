@@ -31,6 +31,7 @@ type agent interface {
 	ResolveMove(ctx context.Context, id string, keep api.Keep) (record.Record, error)
 	Tickets(ctx context.Context) ([]api.Ticket, error)
 	PurgeTickets(ctx context.Context, service string) (int, error)
+	ProbeDelegation(ctx context.Context, r api.ProbeRequest) (api.ProbeResult, error)
 	Close() error
 }
 

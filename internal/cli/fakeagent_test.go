@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"drover/internal/api"
+	"drover/internal/doctor"
 	"drover/internal/fault"
 	"drover/internal/record"
 	"drover/internal/wire"
@@ -357,6 +358,14 @@ func (f *fakeAgent) PurgeTickets(_ context.Context, _ api.Caller, service string
 		return 2, nil
 	}
 	return map[bool]int{true: 1}[service == "cifs/HV02"], nil
+}
+
+func (f *fakeAgent) ProbeDelegation(_ context.Context, _ api.Caller, r api.ProbeRequest) ([]doctor.Attempt, error) {
+	var out []doctor.Attempt
+	for _, s := range r.DestinationServices {
+		out = append(out, doctor.Attempt{Service: s, Method: r.Method, Operator: r.Operator})
+	}
+	return out, f.refusal("probe")
 }
 
 func (f *fakeAgent) Health(context.Context) []api.HealthCheck { return nil }
