@@ -6,9 +6,6 @@ import (
 	"strings"
 )
 
-// userAdministrator is the domain's built-in account, whose password is AdministratorPassword.
-const userAdministrator = "Administrator"
-
 // Join makes a member's computer account in the directory and leaves its keys in
 // /etc/krb5.keytab inside the member, with adcli, as the domain's Administrator. Meant for NEW1.
 // Joining again sets a new password: the directory's key version and the keytab's rise together.
@@ -17,7 +14,7 @@ func (l *Lab) Join(ctx context.Context, member string) error {
 	if m == nil {
 		return fmt.Errorf("lab %s has no member %s", l.Name(), member)
 	}
-	cmd := m.Command(ctx, "adcli", "join", "-D", Domain, "-U", userAdministrator, "--stdin-password")
+	cmd := m.Command(ctx, "adcli", "join", "-D", Domain, "-U", UserAdministrator, "--stdin-password")
 	cmd.Stdin = strings.NewReader(AdministratorPassword) // up to the end of file: a newline would belong to it
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("join %s: %w: %s", member, err, out)

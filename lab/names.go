@@ -35,7 +35,11 @@ const (
 	UserProtected = "protected" // operator in Protected Users
 	UserDisabled  = "disabled"  // operator whose account is disabled
 
-	// UserPassword is the password of each user above.
+	// UserAdministrator is the domain's built-in Administrator, who may change everything in the
+	// directory; in none of our groups. The password is AdministratorPassword.
+	UserAdministrator = "Administrator"
+
+	// UserPassword is the password of each user but Administrator.
 	UserPassword = "Op-Passw0rd-1"
 	// AdministratorPassword is that of the domain's built-in Administrator.
 	AdministratorPassword = "Adm-Passw0rd-1"

@@ -19,10 +19,18 @@ type Result struct {
 // cachePath is where a user's tickets lie on the workstation.
 func cachePath(user string) string { return "/tmp/krb5cc_" + user }
 
-// KInit signs a user in on the workstation with MIT's kinit.
+// passwordOf is the password of a user of the domain.
+func passwordOf(user string) string {
+	if equalFold(user, UserAdministrator) {
+		return AdministratorPassword
+	}
+	return UserPassword
+}
+
+// KInit signs a user (User...) in on the workstation with MIT's kinit.
 func (l *Lab) KInit(ctx context.Context, user string, flags ...string) error {
 	cmd := l.Member(MGMT).Command(ctx, append(append([]string{"kinit", "-c", cachePath(user)}, flags...), user+"@"+Realm)...)
-	cmd.Stdin = strings.NewReader(UserPassword + "\n")
+	cmd.Stdin = strings.NewReader(passwordOf(user) + "\n")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("kinit %s: %w: %s", user, err, out)
 	}
@@ -36,9 +44,27 @@ func (l *Lab) DroverCommand(ctx context.Context, user string, args ...string) *e
 	return cmd
 }
 
-// Drover runs drover to its end. The error is only about running it.
+// Drover runs drover on the workstation to its end, with the tickets of user. The error is only
+// about running it.
 func (l *Lab) Drover(ctx context.Context, user string, args ...string) (Result, error) {
-	cmd := l.DroverCommand(ctx, user, args...)
+	return finish(l.DroverCommand(ctx, user, args...))
+}
+
+// DroverOn runs drover to its end as root on any member, with env ("KEY=value") added to its
+// environment. On a host and on NEW1 after Join that is drover with the machine's keytab in
+// /etc/krb5.keytab at hand. The error is only about running it.
+func (l *Lab) DroverOn(ctx context.Context, member string, env []string, args ...string) (Result, error) {
+	m := l.Member(member)
+	if m == nil {
+		return Result{}, fmt.Errorf("lab %s has no member %s", l.Name(), member)
+	}
+	cmd := m.Command(ctx, append([]string{AssetsDir + "/bin/drover"}, args...)...)
+	cmd.Env = append(cmd.Env, env...)
+	return finish(cmd)
+}
+
+// finish runs a command to its end; whatever its exit status, that is no error.
+func finish(cmd *exec.Cmd) (Result, error) {
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
