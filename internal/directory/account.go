@@ -1,11 +1,13 @@
 package directory
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+
+	"drover/internal/directory/secdesc"
 
 	"github.com/go-ldap/ldap/v3"
 )
@@ -31,11 +33,9 @@ const (
 	AttributeMember          = "member"
 )
 
-const protectedUsersRID = 525
-
 var accountAttributes = []string{"sAMAccountName", "dNSHostName", "objectSid", "userAccountControl", "msDS-KeyVersionNumber",
 	AttributeServiceNames, AttributeDelegateTo, AttributeActOnBehalf,
-	AttributeEncryptionTypes, "objectClass", "memberOf", "uSNChanged"}
+	AttributeEncryptionTypes, "objectClass", "memberOf", "primaryGroupID", "uSNChanged"}
 
 // ErrNotFound means that no account has the name.
 var ErrNotFound = errors.New("no such account in the directory")
@@ -62,6 +62,11 @@ type Account struct {
 	// Protected says that the account is in Protected Users, directly or through
 	// other groups.
 	Protected bool
+	// Hidden says that the caller may not read userAccountControl, which a hardened
+	// Windows directory does not show everybody of users; Flags is 0 then.
+	Hidden bool
+
+	primaryGroup uint32 // primaryGroupID: memberOf does not have it
 }
 
 // AccountClass is what kind of account it is.
@@ -99,41 +104,58 @@ func (a Account) AnyProtocol() bool { return a.Flags&FlagTrustedToAuth != 0 }
 func parseAccount(e *ldap.Entry) (Account, error) {
 	a := Account{DN: e.DN, Name: e.GetAttributeValue("sAMAccountName"), DNSHostName: e.GetAttributeValue("dNSHostName"),
 		ServiceNames: e.GetAttributeValues(AttributeServiceNames), DelegateTo: e.GetAttributeValues(AttributeDelegateTo),
-		ActOnBehalf: e.GetRawAttributeValue(AttributeActOnBehalf), MemberOf: e.GetAttributeValues("memberOf")}
-	flags, err := strconv.ParseInt(e.GetAttributeValue("userAccountControl"), 10, 64)
-	if err != nil {
-		return a, fmt.Errorf("userAccountControl of %s may not be read or is malformed", e.DN)
-	}
-	a.Flags = uint32(flags) // written as a signed number by some tools
-	a.KeyVersion, _ = strconv.Atoi(e.GetAttributeValue("msDS-KeyVersionNumber"))
-	a.SID, err = sidString(e.GetRawAttributeValue("objectSid"))
-	if err != nil {
+		ActOnBehalf: e.GetRawAttributeValue(AttributeActOnBehalf), MemberOf: e.GetAttributeValues("memberOf"),
+		Class: classOf(e.GetAttributeValues("objectClass")), USN: usnOf(e)}
+	var err error
+	if a.SID, err = sidString(e.GetRawAttributeValue("objectSid")); err != nil {
 		return a, fmt.Errorf("%s: %w", e.DN, err)
 	}
+	a.Hidden = e.GetAttributeValue(AttributeFlags) == ""
+	for _, n := range []struct {
+		attribute string
+		into      *uint32
+	}{{AttributeFlags, &a.Flags}, {AttributeEncryptionTypes, &a.EncryptionTypes}, {"primaryGroupID", &a.primaryGroup}} {
+		if *n.into, err = number(e.GetAttributeValue(n.attribute)); err != nil {
+			return a, fmt.Errorf("%s of %s is malformed: %w", n.attribute, e.DN, err)
+		}
+	}
+	a.KeyVersion, _ = strconv.Atoi(e.GetAttributeValue("msDS-KeyVersionNumber"))
 	return a, nil
 }
 
-// sidString decodes a SID (MS-DTYP 2.4.2.2).
-func sidString(b []byte) (string, error) {
-	if len(b) < 8 || b[0] != 1 || len(b) != 8+4*int(b[1]) {
-		return "", errors.New("malformed SID")
+// number parses a set of bits, which the directory has as a signed number; 0 for "".
+func number(s string) (uint32, error) {
+	if s == "" {
+		return 0, nil
 	}
-	var auth uint64
-	for _, x := range b[2:8] {
-		auth = auth<<8 | uint64(x)
-	}
-	s := fmt.Sprintf("S-1-%d", auth)
-	for i := range int(b[1]) {
-		s += fmt.Sprintf("-%d", binary.LittleEndian.Uint32(b[8+4*i:]))
-	}
-	return s, nil
+	n, err := strconv.ParseInt(s, 10, 64)
+	return uint32(n), err
 }
 
-// withRID replaces a SID's last part.
-func withRID(sid string, rid int) string {
-	i := strings.LastIndexByte(sid, '-')
-	if i < 0 {
-		return ""
+// classOf tells by objectClass: managed service accounts are computers, and those
+// are users.
+func classOf(classes []string) AccountClass {
+	is := func(name string) bool {
+		return slices.ContainsFunc(classes, func(c string) bool { return strings.EqualFold(c, name) })
 	}
-	return sid[:i+1] + strconv.Itoa(rid)
+	switch {
+	case is("msDS-GroupManagedServiceAccount"), is("msDS-ManagedServiceAccount"):
+		return ManagedService
+	case is("computer"):
+		return Computer
+	}
+	return User
+}
+
+func usnOf(e *ldap.Entry) int64 {
+	n, _ := strconv.ParseInt(e.GetAttributeValue("uSNChanged"), 10, 64)
+	return n
+}
+
+func sidString(b []byte) (string, error) {
+	s, n, err := secdesc.ParseSID(b)
+	if err == nil && n != len(b) {
+		err = fmt.Errorf("SID with %d bytes too many", len(b)-n)
+	}
+	return string(s), err
 }

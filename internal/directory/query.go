@@ -1,8 +1,13 @@
 package directory
 
 import (
+	"cmp"
 	"context"
-	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-ldap/ldap/v3"
 )
 
 // Query says which accounts are wanted; conditions that are set must all hold. No
@@ -26,55 +31,70 @@ type NewGroup struct {
 	Members     []string // distinguished names
 }
 
-var errNotBuilt = errors.New("not built yet")
-
-// Root is what the controller says of itself, read once.
-func (c *Conn) Root(ctx context.Context) (Root, error) { return Root{}, errNotBuilt }
-
 // Accounts reads accounts, in pages, with every value of large attributes (range
-// retrieval, MS-ADTS 3.1.1.3.1.3.3), sorted by name. Protected is filled in.
-func (c *Conn) Accounts(ctx context.Context, q Query) ([]Account, error) { return nil, errNotBuilt }
+// retrieval, MS-ADTS 3.1.1.3.1.3.3), sorted by name. Protected is filled in, not
+// over a global catalogue, which does not know the members of that group.
+func (c *Conn) Accounts(ctx context.Context, q Query) (accounts []Account, err error) {
+	err = c.ask(ctx, cmp.Or(q.Base, c.base), func() error {
+		found, err := c.searchAccounts(q)
+		if err != nil {
+			return err
+		}
+		for _, e := range found {
+			a, err := parseAccount(e)
+			if err != nil {
+				return err
+			}
+			accounts = append(accounts, a)
+		}
+		return c.markProtected(accounts)
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(accounts, func(a, b Account) int {
+		return cmp.Or(strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)), strings.Compare(a.DN, b.DN))
+	})
+	return accounts, nil
+}
+
+func (c *Conn) searchAccounts(q Query) ([]*ldap.Entry, error) {
+	ask := func(filter string) *ldap.SearchRequest {
+		s := c.subtree(filter, accountAttributes...)
+		s.BaseDN = cmp.Or(q.Base, c.base)
+		return s
+	}
+	if len(q.Names) == 0 {
+		return c.search(ask(q.filter()))
+	}
+	return c.searchEach(q.Names, nameFilter, func(names string) *ldap.SearchRequest {
+		return ask("(&" + q.filter() + names + ")")
+	})
+}
 
 // Groups reads groups by sAMAccountName, distinguished name or SID; one that does
 // not exist is not in the answer.
-func (c *Conn) Groups(ctx context.Context, names ...string) ([]Group, error) { return nil, errNotBuilt }
-
-// Read reads attributes of one object, all values of large ones.
-func (c *Conn) Read(ctx context.Context, dn string, attributes ...string) (Entry, error) {
-	return Entry{}, errNotBuilt
+func (c *Conn) Groups(ctx context.Context, names ...string) (groups []Group, err error) {
+	err = c.ask(ctx, strings.Join(names, ", "), func() error {
+		found, err := c.searchEach(names, nameFilter, func(names string) *ldap.SearchRequest {
+			return c.subtree("(&(objectCategory=group)"+names+")", "sAMAccountName", "objectSid", AttributeMember, "uSNChanged")
+		})
+		if err != nil {
+			return err
+		}
+		for _, e := range found {
+			sid, err := sidString(e.GetRawAttributeValue("objectSid"))
+			if err != nil {
+				return fmt.Errorf("%s: %w", e.DN, err)
+			}
+			groups = append(groups, Group{DN: e.DN, Name: e.GetAttributeValue("sAMAccountName"), SID: sid,
+				Members: e.GetAttributeValues(AttributeMember), USN: usnOf(e)})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(groups, func(a, b Group) int { return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)) })
+	return groups, nil
 }
-
-// Modify changes one object, all or nothing. Faults: directory-access-denied,
-// directory-changed, directory-object-gone, directory-limit, directory-unreachable.
-func (c *Conn) Modify(ctx context.Context, dn string, mods ...Mod) error { return errNotBuilt }
-
-// AddGroup creates a global security group.
-func (c *Conn) AddGroup(ctx context.Context, g NewGroup) error { return errNotBuilt }
-
-// DeleteObject deletes an object that has nothing below it.
-func (c *Conn) DeleteObject(ctx context.Context, dn string) error { return errNotBuilt }
-
-// HighestUSN is the controller's highestCommittedUSN.
-func (c *Conn) HighestUSN(ctx context.Context) (int64, error) { return 0, errNotBuilt }
-
-// Changes lists accounts and groups of the domain that changed after the USN
-// since, deleted ones where the caller may see them, in one small search when
-// nothing changed.
-func (c *Conn) Changes(ctx context.Context, since int64) ([]Changed, error) { return nil, errNotBuilt }
-
-// Writers names who may write an attribute of an object, by its security
-// descriptor: account names where they can be resolved, else SIDs.
-func (c *Conn) Writers(ctx context.Context, dn, attribute string) ([]string, error) {
-	return nil, errNotBuilt
-}
-
-// Mappings are the service classes that HOST stands for, lower case (sPNMappings,
-// MS-ADTS 6.1.1.2.4.1.?); a host with HOST/X answers to CLASS/X for each of them.
-func (c *Conn) Mappings(ctx context.Context) ([]string, error) { return nil, errNotBuilt }
-
-// Global connects to a global catalogue of the forest: read-only, all domains.
-func (c *Conn) Global(ctx context.Context) (*Conn, error) { return nil, errNotBuilt }
-
-// For gives the connection to the domain that holds dn: c itself, or one to a
-// controller of that domain, which is made once and closed with c.
-func (c *Conn) For(ctx context.Context, dn string) (*Conn, error) { return nil, errNotBuilt }
