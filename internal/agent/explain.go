@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"strings"
@@ -61,6 +62,6 @@ func (e *explainer) several() (explain func(context.Context, *krb.DelegationErro
 func (e *explainer) dial(ctx context.Context) (*directory.Conn, error) {
 	return directory.Dial(ctx, directory.Options{
 		Domain:   strings.ToLower(e.kerberos.Realm()),
-		Security: func(ctx context.Context) directory.Security { return krb.NewSASL(ctx, e.kerberos.Self) },
+		Security: func(ctx context.Context, _ *tls.ConnectionState) directory.Security { return krb.NewSASL(ctx, e.kerberos.Self) },
 	})
 }

@@ -2,17 +2,17 @@ package directory
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
-	"drover/internal/spn"
-
 	"github.com/go-ldap/ldap/v3"
+
+	"drover/internal/fault"
 )
 
 // Controller is the kind of domain controller.
@@ -25,145 +25,155 @@ const (
 )
 
 const (
-	dialTimeout = 5 * time.Second
+	dialTimeout = 5 * time.Second  // of connecting, and of each answer of the sign-in
 	askTimeout  = 15 * time.Second // of one request, when the context allows more
 )
 
-// Options say how to reach the directory.
-type Options struct {
-	// Domain is the DNS name, "lab.drover.test". Its controllers are found by DNS
-	// unless Servers names them.
-	Domain string
-	// Servers are names of controllers, with ":port" if it is not 389. They must be
-	// names and not addresses: the Kerberos ticket is for ldap/NAME.
-	Servers []string
-	// Security makes the client of one bind; ctx bounds its requests to the KDC.
-	Security func(ctx context.Context) Security
-	// Dial opens connections; nil is a net.Dialer.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-}
-
-// Conn is a sealed connection to one controller. Its methods may be called from
-// several goroutines.
+// Conn is a connection to one controller, sealed or over TLS. Its methods may be
+// called from several goroutines. A call whose context ends closes it. When it is
+// lost, this and every later call fails with directory-unreachable.
 type Conn struct {
-	ldap   *ldap.Conn
-	server string
-	kind   Controller
-	base   string // defaultNamingContext
-	dnsDC  string
+	ldap    *ldap.Conn
+	wire    *sealedConn
+	options Options
+	host    string // the name that was called, for which the ticket is
+	kind    Controller
+	base    string // where searches begin: the domain; "" for a global catalogue
+	says    Root   // as far as the rootDSE says
 
 	mu        sync.Mutex
-	protected *string // DN of Protected Users, "" when there is none
+	protected map[string]string // by a domain's SID, DN of its Protected Users, "" when there is none
+	root      *Root             // once it was read
+	forest    []domainOfForest
+	others    map[string]*Conn // connections to other domains, by their names
+	closed    bool
 }
 
-// Dial connects to the first controller that answers, and signs in.
+// Dial connects to the first controller that answers, and signs in. Faults:
+// directory-unreachable, directory-sign-in-refused, host-name-is-address, and those
+// of the Kerberos side. A controller that refuses the sign-in ends it: the next would
+// count the same wrong password once more.
 func Dial(ctx context.Context, o Options) (*Conn, error) {
-	servers := o.Servers
-	if len(servers) == 0 {
-		var err error
-		if servers, err = lookupSRV(ctx, o.Domain); err != nil {
-			return nil, fmt.Errorf("find a domain controller of %s: %w", o.Domain, err)
-		}
+	if err := o.check(); err != nil {
+		return nil, err
 	}
-	if len(servers) == 0 {
-		return nil, fmt.Errorf("no domain controller of %s in DNS", o.Domain)
+	targets, err := o.controllers(ctx)
+	if err != nil {
+		return nil, ended(ctx, err)
 	}
+	return dialFirst(ctx, o, targets)
+}
+
+func dialFirst(ctx context.Context, o Options, targets []target) (*Conn, error) {
 	var errs []error
-	for _, s := range servers {
-		c, err := dialOne(ctx, o, s)
+	var names []string
+	for _, t := range targets {
+		c, err := dialOne(ctx, o, t)
 		if err == nil {
 			return c, nil
 		}
-		errs = append(errs, fmt.Errorf("%s: %w", s, err))
 		if ctx.Err() != nil {
-			break
+			return nil, ended(ctx, fmt.Errorf("%s: %w", t, err))
 		}
+		var known *fault.Error
+		if errors.As(err, &known) {
+			return nil, err
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", t, err))
+		names = append(names, t.String())
 	}
-	return nil, fmt.Errorf("connect to the directory: %w", errors.Join(errs...))
+	return nil, unreachable(errors.Join(errs...), o.where(), "tried "+strings.Join(names, ", "))
 }
 
-func lookupSRV(ctx context.Context, domain string) ([]string, error) {
-	_, recs, err := net.DefaultResolver.LookupSRV(ctx, "ldap", "tcp", "dc._msdcs."+domain)
-	var out []string
-	for _, r := range recs {
-		out = append(out, net.JoinHostPort(strings.TrimSuffix(r.Target, "."), strconv.Itoa(int(r.Port))))
+// ended puts the end of ctx in front of what failed by it, which then has no say.
+func ended(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil {
+		return err
 	}
-	return out, err
+	return fmt.Errorf("directory: %w (%v)", context.Cause(ctx), err)
 }
 
-func dialOne(ctx context.Context, o Options, server string) (*Conn, error) {
-	host, port, err := net.SplitHostPort(server)
-	if err != nil {
-		host, port = server, "389"
-	}
+func dialOne(ctx context.Context, o Options, t target) (*Conn, error) {
 	dial := o.Dial
 	if dial == nil {
-		dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
+		dial = (&net.Dialer{}).DialContext
 	}
 	dctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	nc, err := dial(dctx, "tcp", net.JoinHostPort(host, port))
+	raw, err := dial(dctx, "tcp", t.String())
 	if err != nil {
 		return nil, err
 	}
-	sc := &sealedConn{Conn: nc, security: o.Security(ctx)}
-	c := &Conn{ldap: ldap.NewConn(sc, false), server: host}
+	wire := &sealedConn{Conn: raw, raw: raw}
+	var over *tls.ConnectionState
+	if o.LDAPS != nil {
+		tc, err := secure(dctx, raw, o.LDAPS, t.host)
+		if err != nil {
+			_ = raw.Close()
+			return nil, err
+		}
+		cs := tc.ConnectionState()
+		wire.Conn, over = tc, &cs
+	}
+	c := &Conn{ldap: ldap.NewConn(wire, o.LDAPS != nil), wire: wire, options: o, host: t.host}
+	c.ldap.SetTimeout(dialTimeout)
 	c.ldap.Start()
-	if err := c.signIn(ctx, sc); err != nil {
-		c.ldap.Close()
+	err = c.within(ctx, func() error {
+		if err := c.signIn(ctx, over); err != nil {
+			return err
+		}
+		return c.readRootDSE()
+	})
+	if err != nil {
+		c.end()
 		return nil, err
 	}
+	c.ldap.SetTimeout(askTimeout)
 	return c, nil
 }
 
-// signIn binds, seals, and reads the rootDSE.
-func (c *Conn) signIn(ctx context.Context, sc *sealedConn) error {
-	return c.within(ctx, func() error {
-		if err := c.ldap.GSSAPIBind(sc.security, "ldap/"+c.server, ""); err != nil {
-			return fmt.Errorf("sign in: %w", err)
-		}
-		sc.sealed.Store(true)
-		r, err := c.ldap.Search(ldap.NewSearchRequest("", ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 0, false,
-			"(objectClass=*)", []string{"defaultNamingContext", "dnsHostName", "vendorName", "supportedCapabilities"}, nil))
-		if err != nil {
-			return fmt.Errorf("read the rootDSE: %w", err)
-		}
-		if len(r.Entries) != 1 || r.Entries[0].GetAttributeValue("defaultNamingContext") == "" {
-			return errors.New("read the rootDSE: no naming context, not a domain controller")
-		}
-		e := r.Entries[0]
-		c.base, c.dnsDC = e.GetAttributeValue("defaultNamingContext"), e.GetAttributeValue("dnsHostName")
-		c.kind = kindOf(e.GetAttributeValue("vendorName"))
-		return nil
-	})
-}
-
-// kindOf tells by vendorName, which Samba has and Windows has not.
-func kindOf(vendor string) Controller {
-	if strings.Contains(strings.ToLower(vendor), "samba") {
-		return Samba
-	}
-	return Windows
-}
-
 // within runs f, which talks over the connection. The library knows no contexts:
-// when ctx ends first, the connection is closed under it.
+// when ctx ends first, the connection is closed under it. A connection that was lost
+// is told as such, and an answer that the library stumbles over is an error.
 func (c *Conn) within(ctx context.Context, f func() error) error {
-	if err := ctx.Err(); err != nil {
+	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	timeout := askTimeout
-	if d, ok := ctx.Deadline(); ok {
-		timeout = min(timeout, time.Until(d))
-	}
-	c.ldap.SetTimeout(max(timeout, time.Millisecond))
-	stop := context.AfterFunc(ctx, func() { c.ldap.Close() })
+	stop := context.AfterFunc(ctx, c.end)
 	defer stop()
-	err := f()
-	if err != nil && ctx.Err() != nil {
-		return errors.Join(context.Cause(ctx), err)
+	err := guarded(f)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ended(ctx, err)
+	case c.wire.known.Load() && c.isLoss(err):
+		return unreachable(err, c.domain(), "the connection to "+c.Server()+" is lost")
 	}
 	return err
+}
+
+// isLoss tells errors of the connection from answers.
+func (c *Conn) isLoss(err error) bool {
+	var known *fault.Error
+	if errors.As(err, &known) || errors.Is(err, ErrNotFound) {
+		return false
+	}
+	var answer *ldap.Error
+	if errors.As(err, &answer) {
+		return answer.ResultCode == ldap.ErrorNetwork
+	}
+	return c.wire.failure() != nil
+}
+
+// guarded makes a panic over a malformed answer an error.
+func guarded(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("malformed answer of the directory: %v", r)
+		}
+	}()
+	return f()
 }
 
 // Kind is the kind of controller.
@@ -171,103 +181,39 @@ func (c *Conn) Kind() Controller { return c.kind }
 
 // Server is the controller's name.
 func (c *Conn) Server() string {
-	if c.dnsDC != "" {
-		return c.dnsDC
+	if c.says.Server != "" {
+		return c.says.Server
 	}
-	return c.server
+	return c.host
 }
 
-// BaseDN is the domain's distinguished name.
+// BaseDN is the domain's distinguished name; of a global catalogue it is "", the
+// whole forest.
 func (c *Conn) BaseDN() string { return c.base }
 
-// Close ends the connection. It is safe to call it twice.
+// domain names the domain for messages.
+func (c *Conn) domain() string {
+	if c.says.Domain != "" {
+		return c.says.Domain
+	}
+	return c.options.where()
+}
+
+// Close ends the connection and those that For made. It is safe to call it twice.
 func (c *Conn) Close() error {
-	if c.ldap.IsClosing() {
-		return nil
-	}
-	return c.ldap.Close()
-}
-
-// Account reads an account by sAMAccountName ("HV01$", "operator"), by principal
-// ("operator@REALM"), or by service name ("cifs/HV01"). It fails with ErrNotFound
-// when no account has the name, and when a service name is on several accounts.
-func (c *Conn) Account(ctx context.Context, name string) (a Account, err error) {
-	err = c.within(ctx, func() error {
-		e, err := c.find(name)
-		if err != nil {
-			return err
-		}
-		if a, err = parseAccount(e); err != nil {
-			return err
-		}
-		a.Protected, err = c.isProtected(a)
-		return err
-	})
-	if err != nil {
-		return Account{}, fmt.Errorf("read account %q: %w", name, err)
-	}
-	return a, nil
-}
-
-// accountFilter looks for a name in the attribute it can be in.
-func accountFilter(name string) string {
-	if plain := spn.Plain(name); strings.Contains(plain, "/") {
-		return fmt.Sprintf("(%s=%s)", AttributeServiceNames, ldap.EscapeFilter(plain))
-	}
-	plain, _, _ := strings.Cut(name, "@")
-	return fmt.Sprintf("(sAMAccountName=%s)", ldap.EscapeFilter(plain))
-}
-
-func (c *Conn) find(name string) (*ldap.Entry, error) {
-	r, err := c.ldap.Search(ldap.NewSearchRequest(c.base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false,
-		accountFilter(name), accountAttributes, nil))
-	if err != nil {
-		return nil, err
-	}
-	switch len(r.Entries) {
-	case 0:
-		return nil, ErrNotFound
-	case 1:
-		return r.Entries[0], nil
-	}
-	var dns []string
-	for _, e := range r.Entries {
-		dns = append(dns, e.DN)
-	}
-	return nil, fmt.Errorf("the name is on several accounts: %s", strings.Join(dns, "; "))
-}
-
-// isProtected asks the controller whether the account is in Protected Users, also
-// through other groups (LDAP_MATCHING_RULE_IN_CHAIN, MS-ADTS 3.1.1.3.4.4.3).
-func (c *Conn) isProtected(a Account) (bool, error) {
-	group, err := c.protectedUsers(a.SID)
-	if err != nil || group == "" {
-		return false, err
-	}
-	r, err := c.ldap.Search(ldap.NewSearchRequest(a.DN, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 0, false,
-		"(memberOf:1.2.840.113556.1.4.1941:="+ldap.EscapeFilter(group)+")", []string{"1.1"}, nil))
-	if err != nil {
-		return false, fmt.Errorf("membership of Protected Users: %w", err)
-	}
-	return len(r.Entries) == 1, nil
-}
-
-// protectedUsers finds the group by its SID, because its name is translated.
-func (c *Conn) protectedUsers(memberSID string) (string, error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.protected != nil {
-		return *c.protected, nil
+	others := c.others
+	c.others, c.closed = nil, true
+	c.mu.Unlock()
+	for _, o := range others {
+		_ = o.Close()
 	}
-	r, err := c.ldap.Search(ldap.NewSearchRequest(c.base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false,
-		"(objectSid="+withRID(memberSID, protectedUsersRID)+")", []string{"1.1"}, nil))
-	if err != nil {
-		return "", fmt.Errorf("find Protected Users: %w", err)
-	}
-	dn := ""
-	if len(r.Entries) == 1 {
-		dn = r.Entries[0].DN
-	}
-	c.protected = &dn
-	return dn, nil
+	c.end()
+	return nil
+}
+
+// end closes the socket first: the library would wait for a write that hangs.
+func (c *Conn) end() {
+	c.wire.cut()
+	_ = c.ldap.Close()
 }

@@ -3,6 +3,7 @@ package directory
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -82,7 +83,7 @@ func TestDialEndsWithTheContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	start := time.Now()
-	_, err := Dial(ctx, Options{Servers: []string{"dc1", "dc2"}, Dial: silent, Security: func(context.Context) Security { return mirror{} }})
+	_, err := Dial(ctx, Options{Servers: []string{"dc1", "dc2"}, Dial: silent, Security: func(context.Context, *tls.ConnectionState) Security { return mirror{} }})
 	if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 3*time.Second {
 		t.Errorf("%v after %s", err, time.Since(start))
 	}
@@ -90,7 +91,7 @@ func TestDialEndsWithTheContext(t *testing.T) {
 
 func TestDialNamesEveryControllerThatFailed(t *testing.T) {
 	refuse := func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("refused") }
-	_, err := Dial(t.Context(), Options{Servers: []string{"dc1", "dc2:1389"}, Dial: refuse, Security: func(context.Context) Security { return mirror{} }})
+	_, err := Dial(t.Context(), Options{Servers: []string{"dc1", "dc2:1389"}, Dial: refuse, Security: func(context.Context, *tls.ConnectionState) Security { return mirror{} }})
 	if err == nil || !bytes.Contains([]byte(err.Error()), []byte("dc1")) || !bytes.Contains([]byte(err.Error()), []byte("dc2:1389")) {
 		t.Errorf("%v", err)
 	}

@@ -2,6 +2,7 @@ package labtest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"os"
 	"path/filepath"
@@ -88,7 +89,7 @@ func (d *domain) evidence(t *testing.T, o *krb.Operator, h *krb.Host) krb.Eviden
 func (d *domain) ldap(t *testing.T, h *krb.Host) *directory.Conn {
 	t.Helper()
 	c, err := directory.Dial(t.Context(), directory.Options{Domain: lab.Domain, Servers: []string{"dc1." + lab.Domain},
-		Security: func(ctx context.Context) directory.Security { return krb.NewSASL(ctx, h.Self) },
+		Security: func(ctx context.Context, _ *tls.ConnectionState) directory.Security { return krb.NewSASL(ctx, h.Self) },
 		Dial:     d.Member(lab.HV01).Dial})
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,155 @@
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"drover/internal/directory"
+	"drover/internal/krb"
+)
+
+// directoryFlags are the flags of every verb that talks to the directory.
+type directoryFlags struct {
+	server, domain, simpleBind, caFile string
+	ldaps, passwordStdin               bool
+}
+
+func (f *directoryFlags) add(fs *pflag.FlagSet) {
+	fs.StringVar(&f.server, "server", "", "`name` of the domain controller (default: found through DNS)")
+	fs.StringVar(&f.domain, "domain", "", "DNS `name` of the domain (default: that of your ticket)")
+	fs.BoolVar(&f.ldaps, "ldaps", false, "connect over TLS, on port 636 (default: port 389, sealed by Kerberos)")
+	fs.StringVar(&f.caFile, "ca-file", "", "PEM `file` of the authority that signed the controllers' certificates (default: the system's)")
+	fs.StringVar(&f.simpleBind, "simple-bind", "", "sign in as `user` with a password instead of the ticket; implies --ldaps")
+	fs.BoolVar(&f.passwordStdin, "password-stdin", false, "read the password of --simple-bind from the first line of stdin")
+}
+
+// directory connects to the directory with the ticket of whoever runs the program,
+// or as --simple-bind says. The caller closes it.
+func (p *program) directory(ctx context.Context, f directoryFlags) (*directory.Conn, error) {
+	o, err := f.options()
+	if err != nil {
+		return nil, err
+	}
+	if f.simpleBind == "" {
+		err = withTicket(&o)
+	} else {
+		err = p.withPassword(ctx, f, &o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return directory.Dial(ctx, o)
+}
+
+// withDirectory runs do with a connection to the directory.
+func (p *program) withDirectory(ctx context.Context, f directoryFlags, do func(*directory.Conn) error) error {
+	c, err := p.directory(ctx, f)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	return do(c)
+}
+
+// options are what the flags alone say.
+func (f directoryFlags) options() (directory.Options, error) {
+	o := directory.Options{Domain: strings.ToLower(strings.TrimSuffix(f.domain, "."))}
+	secure := f.ldaps || f.simpleBind != ""
+	switch {
+	case f.caFile != "" && !secure:
+		return o, misuse("--ca-file is for --ldaps; without it there is no certificate")
+	case f.passwordStdin && f.simpleBind == "":
+		return o, misuse("--password-stdin is for --simple-bind; otherwise your Kerberos ticket is used")
+	}
+	if f.domain != "" {
+		if err := checkHost("--domain", f.domain); err != nil {
+			return o, err
+		}
+	}
+	if f.server != "" {
+		if err := f.checkServer(); err != nil {
+			return o, err
+		}
+		o.Servers = []string{f.server}
+	}
+	if !secure {
+		return o, nil
+	}
+	o.LDAPS = &tls.Config{MinVersion: tls.VersionTLS12}
+	if f.caFile == "" {
+		return o, nil
+	}
+	pem, err := os.ReadFile(f.caFile)
+	if err != nil {
+		return o, misuse("--ca-file %s cannot be read: %v", f.caFile, err)
+	}
+	o.LDAPS.RootCAs = x509.NewCertPool()
+	if !o.LDAPS.RootCAs.AppendCertsFromPEM(pem) {
+		return o, misuse("--ca-file %s has no certificate in PEM", f.caFile)
+	}
+	return o, nil
+}
+
+// checkServer refuses what is no name. An address is enough for a password, and not
+// for a ticket.
+func (f directoryFlags) checkServer() error {
+	name := f.server
+	if h, _, err := net.SplitHostPort(name); err == nil {
+		name = h
+	}
+	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil && f.simpleBind != "" {
+		return nil
+	}
+	return checkHost("--server", name)
+}
+
+// withTicket signs in with the ticket of whoever runs the program.
+func withTicket(o *directory.Options) error {
+	op, err := krb.OpenOperator("", "", nil)
+	if err != nil {
+		return err
+	}
+	o.Principal = op.Principal()
+	if o.Domain == "" {
+		o.Domain = domainOf(o.Principal)
+	}
+	o.Security = func(ctx context.Context, over *tls.ConnectionState) directory.Security {
+		if over != nil {
+			return krb.NewSASLOverTLS(ctx, op.Ticket, over)
+		}
+		return krb.NewSASL(ctx, op.Ticket)
+	}
+	return nil
+}
+
+// withPassword signs in by name and password.
+func (p *program) withPassword(ctx context.Context, f directoryFlags, o *directory.Options) error {
+	if o.Domain == "" {
+		o.Domain = domainOf(f.simpleBind)
+	}
+	if o.Domain == "" && len(o.Servers) == 0 {
+		return misuse("--simple-bind %s does not say which domain: write it as USER@DOMAIN, or give --domain or --server", f.simpleBind)
+	}
+	password, err := p.password(ctx, loginOptions{passwordStdin: f.passwordStdin}, f.simpleBind)
+	if err != nil {
+		return err
+	}
+	o.Simple = &directory.Simple{User: f.simpleBind, Password: password}
+	return nil
+}
+
+// domainOf is what follows the last "@" of a principal, in lower case.
+func domainOf(principal string) string {
+	i := strings.LastIndexByte(principal, '@')
+	if i < 0 {
+		return ""
+	}
+	return strings.ToLower(principal[i+1:])
+}
