@@ -139,15 +139,17 @@ func TestEnrolTellsTroublesApart(t *testing.T) {
 		check   string
 		want    fault.Code
 	}{
-		"disabled":           {account: func(a *directory.Account) { a.Flags = directory.FlagDisabled }, check: "account", want: fault.HostAccountDisabled},
-		"keytab behind":      {options: func(o *Options) { o.Keys[0].Version = 1 }, check: "keytab", want: fault.KeytabStale},
-		"directory behind":   {options: func(o *Options) { o.Keys[0].Version = 3 }, check: "keytab", want: fault.KeytabStale},
-		"no AES key":         {options: func(o *Options) { o.Keys[0].AES = false }, check: "keytab", want: fault.AgentNoKeytab},
-		"key of another":     {options: func(o *Options) { o.Keys[0].Principal = "HV02$@EXAMPLE.ORG" }, check: "keytab", want: fault.AgentNoKeytab},
-		"name is taken":      {others: []directory.Account{taken}, check: "service names", want: fault.ServiceNameTaken},
-		"may not write":      {refuse: map[string]error{directory.AttributeServiceNames: fault.New(fault.DirectoryAccessDenied, "")}, check: "service names", want: fault.DirectoryAccessDenied},
-		"may not set types":  {refuse: map[string]error{directory.AttributeEncryptionTypes: fault.New(fault.DirectoryAccessDenied, "")}, check: "encryption types", want: fault.HostWithoutAES},
-		"KDC knows no names": {options: func(o *Options) { o.Ticket = func(context.Context, string) error { return fault.New(fault.ServiceUnknown, "") } }, check: "tickets", want: fault.ServiceUnknown},
+		"disabled":          {account: func(a *directory.Account) { a.Flags = directory.FlagDisabled }, check: "account", want: fault.HostAccountDisabled},
+		"keytab behind":     {options: func(o *Options) { o.Keys[0].Version = 1 }, check: "keytab", want: fault.KeytabStale},
+		"directory behind":  {options: func(o *Options) { o.Keys[0].Version = 3 }, check: "keytab", want: fault.KeytabStale},
+		"no AES key":        {options: func(o *Options) { o.Keys[0].AES = false }, check: "keytab", want: fault.AgentNoKeytab},
+		"key of another":    {options: func(o *Options) { o.Keys[0].Principal = "HV02$@EXAMPLE.ORG" }, check: "keytab", want: fault.AgentNoKeytab},
+		"name is taken":     {others: []directory.Account{taken}, check: "service names", want: fault.ServiceNameTaken},
+		"may not write":     {refuse: map[string]error{directory.AttributeServiceNames: fault.New(fault.DirectoryAccessDenied, "")}, check: "service names", want: fault.DirectoryAccessDenied},
+		"may not set types": {refuse: map[string]error{directory.AttributeEncryptionTypes: fault.New(fault.DirectoryAccessDenied, "")}, check: "encryption types", want: fault.HostWithoutAES},
+		"KDC knows no names": {options: func(o *Options) {
+			o.Ticket = func(context.Context, string) error { return fault.New(fault.ServiceUnknown, "") }
+		}, check: "tickets", want: fault.ServiceUnknown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, o := joined(), goodOptions()
