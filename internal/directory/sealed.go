@@ -70,6 +70,7 @@ func (c *sealedConn) Read(p []byte) (int, error) {
 	n, err := c.read(p)
 	if err != nil {
 		err = c.fail(err)
+		_ = c.raw.Close() // a write that hangs must end, too
 	}
 	return n, err
 }
@@ -130,7 +131,7 @@ func (c *sealedConn) Write(p []byte) (int, error) {
 	n, err := c.write(p)
 	if err != nil {
 		err = c.fail(err)
-		_ = c.raw.Close() // half a message may be out; the reader must end, too
+		_ = c.raw.Close() // half a message may be out, and the reader must end
 	}
 	return n, err
 }

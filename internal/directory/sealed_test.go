@@ -44,7 +44,7 @@ func TestSealedConnFramesBothWays(t *testing.T) {
 	deadline := time.Now().Add(5 * time.Second)
 	a.SetDeadline(deadline)
 	b.SetDeadline(deadline)
-	near, far := &sealedConn{Conn: a, security: mirror{}}, &sealedConn{Conn: b, security: mirror{}}
+	near, far := &sealedConn{Conn: a, raw: a, security: mirror{}}, &sealedConn{Conn: b, raw: b, security: mirror{}}
 	near.sealed.Store(true)
 	far.sealed.Store(true)
 	msg := bytes.Repeat([]byte("0123456789"), 20000) // several frames
@@ -62,7 +62,7 @@ func TestSealedConnFramesBothWays(t *testing.T) {
 func TestSealedConnRefusesHugeAndBrokenFrames(t *testing.T) {
 	for name, frame := range map[string][]byte{"huge": binary.BigEndian.AppendUint32(nil, maxFrame+1), "empty": {0, 0, 0, 0}} {
 		a, b := net.Pipe()
-		c := &sealedConn{Conn: a, security: mirror{}}
+		c := &sealedConn{Conn: a, raw: a, security: mirror{}}
 		c.sealed.Store(true)
 		go func() { b.Write(frame); b.Close() }()
 		if n, err := c.Read(make([]byte, 10)); err == nil || errors.Is(err, io.EOF) {

@@ -41,16 +41,17 @@ func (c *Conn) signInFault(err error, overTLS bool) error {
 		return fmt.Errorf("sign in to %s: %w", c.host, err)
 	}
 	var answer *ldap.Error
-	isAnswer := errors.As(err, &answer) && answer.ResultCode < ldap.ErrorNetwork
-	if c.wire.failure() != nil || errors.As(err, &answer) && !isAnswer {
-		return fmt.Errorf("sign in: %w", err)
-	}
 	reason := err.Error()
-	if isAnswer {
+	switch fromLibrary := errors.As(err, &answer); {
+	case fromLibrary && answer.ResultCode < ldap.ErrorNetwork:
 		if answer.ResultCode == ldap.LDAPResultBusy || answer.ResultCode == ldap.LDAPResultUnavailable {
 			return fmt.Errorf("sign in: %w", err)
 		}
 		reason = refusalReason(answer, overTLS, c.options.Simple != nil)
+	case c.wire.failure() != nil: // of which the library tells less
+		return fmt.Errorf("sign in: %w", c.wire.failure())
+	case fromLibrary:
+		return fmt.Errorf("sign in: %w", err)
 	}
 	return fault.Wrap(err, fault.DirectorySignIn, "", "server", c.host, "principal", c.options.who(), "reason", reason)
 }
