@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,10 +25,14 @@ func (c *Conn) ask(ctx context.Context, about string, f func() error) error {
 
 // refusal is a request that was refused.
 type refusal struct {
-	object        string
-	attributes    []string // that were to be written
-	removesMember bool     // values of member were to be deleted
-	writers       func(attribute string) []string
+	object     string
+	attributes []string // that were to be written
+	addsOnly   bool     // nothing was to be deleted
+	writers    func(attribute string) []string
+}
+
+func (r refusal) wrote(attribute string) bool {
+	return slices.ContainsFunc(r.attributes, func(a string) bool { return strings.EqualFold(a, attribute) })
 }
 
 // explain gives an error of the LDAP library its meaning, once. Errors that have a
@@ -37,11 +42,14 @@ func (c *Conn) explain(err error, r refusal) error {
 	if errors.As(err, &coded) || errors.Is(err, ErrNotFound) {
 		return err
 	}
-	attribute := strings.Join(r.attributes, ", ")
-	if attribute == "" {
-		attribute = "existence"
+	attribute := cmp.Or(strings.Join(r.attributes, ", "), "the existence")
+	gone := func() error {
+		object := r.object
+		if r.wrote(AttributeMember) { // a controller does not say which
+			object += ", or one that was to be a member of it"
+		}
+		return fault.Wrap(nil, fault.DirectoryObjectGone, c.Server(), "object", object, "reason", reason(err))
 	}
-	gone := func() error { return fault.Wrap(err, fault.DirectoryObjectGone, c.Server(), "object", r.object) }
 	changed := func() error {
 		return fault.Wrap(nil, fault.DirectoryChanged, c.Server(), "attribute", attribute, "object", r.object, "reason", reason(err))
 	}
@@ -58,13 +66,24 @@ func (c *Conn) explain(err error, r refusal) error {
 	case ldap.LDAPResultNoSuchObject, ldap.LDAPResultReferral: // referred to another domain
 		return gone()
 	case ldap.LDAPResultInsufficientAccessRights:
-		return fault.Wrap(nil, fault.DirectoryAccessDenied, c.Server(), "principal", "you", "attribute", attribute,
+		return fault.Wrap(nil, fault.DirectoryAccessDenied, c.Server(), "principal", c.who(), "attribute", attribute,
 			"object", r.object, "writers", r.whoMay(), "reason", reason(err))
-	case ldap.LDAPResultNoSuchAttribute, ldap.LDAPResultAttributeOrValueExists, ldap.LDAPResultEntryAlreadyExists:
+	case ldap.LDAPResultAttributeOrValueExists, ldap.LDAPResultEntryAlreadyExists: // the latter for member, too
 		return changed()
-	case ldap.LDAPResultUnwillingToPerform:
-		if r.removesMember && missesMember(answer) {
+	case ldap.LDAPResultNoSuchAttribute:
+		if !r.addsOnly { // else the schema does not have it
 			return changed()
+		}
+	case ldap.LDAPResultUnwillingToPerform:
+		if r.wrote(AttributeMember) && missesMember(answer) {
+			return changed()
+		}
+	case ldap.LDAPResultConstraintViolation:
+		// Samba 4.17 and 4.22 take it for an attribute that the system alone may change,
+		// as the schema says; Windows does not heed that. No control over LDAP helps.
+		if c.kind == Samba && r.wrote(AttributeActOnBehalf) {
+			return fault.Wrap(nil, fault.DelegationModel, c.Server(), "server", c.Server(), "model", "resource-based",
+				"reason", "Samba changes "+AttributeActOnBehalf+" by samba-tool on the controller only, not over LDAP ("+reason(err)+")")
 		}
 	case ldap.LDAPResultAdminLimitExceeded:
 		if len(r.attributes) > 0 {
@@ -78,7 +97,8 @@ func (c *Conn) explain(err error, r refusal) error {
 // from other refusals with the result unwillingToPerform.
 func missesMember(answer *ldap.Error) bool {
 	text := fmt.Sprint(answer.Err)
-	for _, t := range []string{"doesn't exist", "00000561"} {
+	// Samba 4.17 and 4.22; Windows (ERROR_MEMBER_NOT_IN_ALIAS, ERROR_MEMBER_NOT_IN_GROUP).
+	for _, t := range []string{"Attribute member doesn't exist for target GUID", "00000561:", "00000529:"} {
 		if strings.Contains(text, t) {
 			return true
 		}
@@ -88,9 +108,8 @@ func missesMember(answer *ldap.Error) bool {
 
 // whoMay says who may write every one of the attributes.
 func (r refusal) whoMay() string {
-	const unknown = "who may could not be read"
 	if r.writers == nil || len(r.attributes) == 0 {
-		return unknown
+		return "that takes a right on the object or on its container"
 	}
 	var all []string
 	for i, a := range r.attributes {
@@ -101,7 +120,7 @@ func (r refusal) whoMay() string {
 		all = slices.DeleteFunc(all, func(n string) bool { return n == wellKnown[sidSystem] || !slices.Contains(who, n) })
 	}
 	if len(all) == 0 {
-		return unknown
+		return "who may could not be read"
 	}
 	return "those who may: " + strings.Join(all, ", ")
 }
@@ -122,4 +141,12 @@ func reason(err error) string {
 		return name
 	}
 	return name + ": " + text
+}
+
+// who is the caller's name for messages, where it is known.
+func (c *Conn) who() string {
+	if c.options.Simple == nil && c.options.Principal == "" {
+		return "you"
+	}
+	return c.options.who()
 }

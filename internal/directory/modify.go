@@ -3,8 +3,6 @@ package directory
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/go-ldap/ldap/v3"
 )
@@ -14,7 +12,8 @@ import (
 const globalSecurityGroup = "-2147483646"
 
 // Modify changes one object, all or nothing. Faults: directory-access-denied,
-// directory-changed, directory-object-gone, directory-limit, directory-unreachable.
+// directory-changed, directory-object-gone, directory-limit, directory-unreachable;
+// delegation-model-unavailable from Samba for AttributeActOnBehalf.
 func (c *Conn) Modify(ctx context.Context, dn string, mods ...Mod) error {
 	if len(mods) == 0 {
 		return nil
@@ -73,20 +72,15 @@ func (c *Conn) change(ctx context.Context, dn string, mods []Mod, f func() error
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	r := refusal{object: dn, writers: func(attribute string) []string {
+	r := refusal{object: dn, addsOnly: true, writers: func(attribute string) []string {
 		who, _ := c.Writers(ctx, dn, attribute) // its failure is not what went wrong
 		return who
 	}}
 	for _, m := range mods {
-		r.attributes = unseenAttribute(r.attributes, m.Attribute)
-		r.removesMember = r.removesMember || m.Op == Delete && strings.EqualFold(m.Attribute, AttributeMember)
+		if !r.wrote(m.Attribute) {
+			r.attributes = append(r.attributes, m.Attribute)
+		}
+		r.addsOnly = r.addsOnly && m.Op == Add
 	}
 	return c.explain(err, r)
-}
-
-func unseenAttribute(list []string, name string) []string {
-	if slices.ContainsFunc(list, func(a string) bool { return strings.EqualFold(a, name) }) {
-		return list
-	}
-	return append(list, name)
 }

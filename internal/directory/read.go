@@ -49,7 +49,11 @@ func parseEntry(e *ldap.Entry, asked []string) (Entry, error) {
 	}
 	entry := Entry{DN: e.DN, GUID: guid, USN: usnOf(e), Attributes: map[string][][]byte{}}
 	for _, name := range asked {
-		if v := e.GetEqualFoldRawAttributeValues(name); len(v) > 0 {
+		plain, _, _, err := parseRange(name)
+		if err != nil {
+			return Entry{}, err
+		}
+		if v := e.GetEqualFoldRawAttributeValues(plain); len(v) > 0 {
 			entry.Attributes[name] = v
 		}
 	}
