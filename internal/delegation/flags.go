@@ -10,17 +10,22 @@ import (
 // plans change.
 const TrustedToAuth = "TRUSTED_TO_AUTH_FOR_DELEGATION"
 
-// flagNames are the bits of userAccountControl that a plan or a baseline may name
-// (MS-ADTS 2.2.16).
+// flagNames are bits of userAccountControl (MS-ADTS 2.2.16), those that computers'
+// accounts have in practice.
 var flagNames = []struct {
 	bit  uint32
 	name string
 }{
 	{directory.FlagDisabled, "ACCOUNTDISABLE"},
+	{0x20, "PASSWD_NOTREQD"},
+	{0x200, "NORMAL_ACCOUNT"},
 	{directory.FlagWorkstation, "WORKSTATION_TRUST_ACCOUNT"},
 	{directory.FlagServerTrust, "SERVER_TRUST_ACCOUNT"},
+	{0x10000, "DONT_EXPIRE_PASSWORD"},
 	{directory.FlagTrustedForAny, "TRUSTED_FOR_DELEGATION"},
 	{directory.FlagNotDelegated, "NOT_DELEGATED"},
+	{0x200000, "USE_DES_KEY_ONLY"},
+	{0x800000, "PASSWORD_EXPIRED"},
 	{directory.FlagTrustedToAuth, TrustedToAuth},
 	{directory.FlagPartialSecrets, "PARTIAL_SECRETS_ACCOUNT"},
 }

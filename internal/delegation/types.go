@@ -30,9 +30,12 @@ const (
 	KerberosOnly Protocol = "kerberos"
 )
 
-// MaxValues is how many values an unlinked attribute holds: about 1,200 on Windows
-// (MS-ADTS 3.1.1.1.? and Microsoft's "Active Directory Maximum Limits"), of which a
-// delegation list with short and full names takes four per destination.
+// MaxValues is how many values the unlinked attributes of an object hold: about
+// 1,200 on Windows, where all of them share one record of the database (Microsoft,
+// "Active Directory: Non-Linked Multi-Valued Attribute Size Limits"). A delegation
+// list with short and full names of two services takes four per destination. Samba
+// has no such limit; a plan keeps to it there as well, since a domain can have
+// controllers of both kinds.
 const MaxValues = 1200
 
 // Intent is what is wanted. The zero Intent of some hosts is a full mesh with
@@ -75,6 +78,9 @@ type State struct {
 	// Others are accounts that are no hosts of the intent, as far as they were read:
 	// they let a plan name what a superfluous value belongs to.
 	Others []directory.Account
+	// NamesRead says that every name in the hosts' lists was looked for, so that one
+	// which no account of Hosts and Others carries is gone. See UncarriedHosts.
+	NamesRead bool
 }
 
 // Plan is what there is, what is missing, what is too much, and the changes that
@@ -150,13 +156,14 @@ type Change struct {
 	Attribute string   `json:"attribute"`
 	Add       []string `json:"add,omitempty"`
 	Delete    []string `json:"delete,omitempty"`
-	// Raw, for a rollback, is the whole value to put back, base64 in JSON; in place of
-	// Add and Delete where the value is a security descriptor or flags.
+	// Raw, for a rollback, is the whole security descriptor to put back, base64 in
+	// JSON, in place of Add and Delete.
 	Raw []byte `json:"raw,omitempty"`
-	// Remove, for a rollback, is that the attribute had no value; of the whole object
-	// when Attribute is "".
+	// Remove, for a rollback, is that there was no security descriptor; when Attribute
+	// is "", that there was no such object, which then is a group.
 	Remove bool `json:"remove,omitempty"`
-	// Before is Digest of the attribute's values when the plan was made.
+	// Before is Digest of the attribute's values when the plan was made; for a group
+	// to be removed, of its members.
 	Before string `json:"before"`
 }
 

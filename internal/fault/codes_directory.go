@@ -34,6 +34,9 @@ const (
 
 	ServiceNameMalformed Code = "service-name-malformed"
 	ServiceNameTaken     Code = "service-name-taken"
+
+	HostWithoutDNSName         Code = "host-without-dns-name"
+	ResourceDelegationUnusable Code = "resource-delegation-unusable"
 )
 
 var directoryCodes = []Entry{
@@ -150,4 +153,13 @@ var directoryCodes = []Entry{
 		"{name} is on {owner} already",
 		"A service name must be on one account only; with two, the controller issues no ticket for it at all.",
 		"take it from the other account first, if it does not belong there: `drover spn delete '{account}' '{name}'`"},
+
+	{HostWithoutDNSName, ClassRefused, 0, "Host's account has no DNS name",
+		"{account} has no dNSHostName, so only its short names can be listed",
+		"Joining writes the attribute. Without it nobody knows the host's full name, and operators who use it are refused.",
+		"set it: `Set-ADComputer '{account}' -DNSHostName NAME.DOMAIN`, or join the host again with `realm join`"},
+	{ResourceDelegationUnusable, ClassRefused, 0, "Security descriptor cannot be added to",
+		"{attribute} of {account} is left as it is: {reason}",
+		"The value is no security descriptor, or one of its entries denies an account what the plan would allow. Drover takes no entry away that it does not know.",
+		"look at it: `Get-ADComputer '{account}' -Properties PrincipalsAllowedToDelegateToAccount`, or on Samba `samba-tool delegation show '{account}'`"},
 }

@@ -1,0 +1,224 @@
+package delegation
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+
+	"drover/internal/directory"
+	"drover/internal/finding"
+	"drover/internal/spn"
+)
+
+// commands writes what cures a finding, in the terms of the directory at hand:
+// samba-tool where the controllers are Samba's, PowerShell where they are Windows'.
+type commands struct {
+	samba  bool
+	server string
+}
+
+func commandsFor(p *Plan) commands {
+	return commands{p.Kind == string(directory.Samba), p.Server}
+}
+
+// typeable says that values can be part of one line.
+func typeable(values ...string) bool {
+	for _, v := range values {
+		if strings.ContainsFunc(v, unicode.IsControl) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c commands) sambaTool(verb string, words ...string) []finding.Command {
+	if !typeable(words...) {
+		return nil
+	}
+	line := "samba-tool " + verb + " " + finding.Quote(finding.Shell, words...)
+	if c.server != "" {
+		line += " -H ldap://" + finding.Quote(finding.Shell, c.server) + " -U Administrator"
+	}
+	return []finding.Command{{Tool: finding.SambaTool, Line: line}}
+}
+
+// powerShell fills the verbs %s of format with quoted words.
+func powerShell(format string, words ...string) []finding.Command {
+	if !typeable(words...) {
+		return nil
+	}
+	quoted := make([]any, len(words))
+	for i, w := range words {
+		quoted[i] = finding.Quote(finding.PowerShell, w)
+	}
+	return []finding.Command{{Tool: finding.PowerShell, Line: fmt.Sprintf(format, quoted...)}}
+}
+
+func drover(line string, words ...string) []finding.Command {
+	if !typeable(words...) {
+		return nil
+	}
+	return []finding.Command{{Tool: finding.Drover, Line: line + " " + finding.Quote(finding.Shell, words...)}}
+}
+
+// values adds stored values to an attribute, or else removes them.
+func (c commands) values(dn, attribute string, add bool, values []string) []finding.Command {
+	if !typeable(values...) || !typeable(dn) {
+		return nil
+	}
+	how := "Remove"
+	if add {
+		how = "Add"
+	}
+	return []finding.Command{{Tool: finding.PowerShell, Line: fmt.Sprintf("Set-ADObject -Identity %s -%s @{%s=%s}",
+		finding.Quote(finding.PowerShell, dn), how, finding.Quote(finding.PowerShell, attribute), finding.Quote(finding.PowerShell, values...))}}
+}
+
+// delegation adds stored values to a host's delegation list, or else removes them.
+func (c commands) delegation(h Host, add bool, values []string) []finding.Command {
+	if !c.samba {
+		return c.values(h.DN, directory.AttributeDelegateTo, add, values)
+	}
+	verb := "delegation del-service"
+	if add {
+		verb = "delegation add-service"
+	}
+	var out []finding.Command
+	for _, v := range values {
+		out = append(out, c.sambaTool(verb, h.Account, v)...)
+	}
+	return out
+}
+
+// trustee lets an account or a group act at a host, or else no more.
+func (c commands) trustee(h Host, trustee string, group, add bool) []finding.Command {
+	if c.samba {
+		if add {
+			return c.sambaTool("delegation add-principal", h.Account, trustee)
+		}
+		return c.sambaTool("delegation del-principal", h.Account, trustee)
+	}
+	get := "Get-ADComputer"
+	if group {
+		get = "Get-ADGroup"
+	}
+	// Set-ADComputer replaces the whole list.
+	list := "@($c.PrincipalsAllowedToDelegateToAccount | Where-Object { $_ -ne $t })"
+	if add {
+		list = "(@($c.PrincipalsAllowedToDelegateToAccount) + $t)"
+	}
+	return powerShell("$t = ("+get+" -Identity %s).DistinguishedName; $c = Get-ADComputer -Identity %s -Properties PrincipalsAllowedToDelegateToAccount; "+
+		"Set-ADComputer -Identity $c -PrincipalsAllowedToDelegateToAccount "+list, trustee, h.Account)
+}
+
+// member adds an account, by name or distinguished name, to a group, or else
+// removes it.
+func (c commands) member(group, account string, add bool) []finding.Command {
+	switch {
+	case c.samba && strings.Contains(account, "="):
+		verb := "group removemembers"
+		if add {
+			verb = "group addmembers"
+		}
+		return c.sambaTool(verb, group, "--member-dn="+account)
+	case c.samba && add:
+		return c.sambaTool("group addmembers", group, account)
+	case c.samba:
+		return c.sambaTool("group removemembers", group, account)
+	case add:
+		return powerShell("Add-ADGroupMember -Identity %s -Members %s", group, account)
+	}
+	return powerShell("Remove-ADGroupMember -Identity %s -Members %s -Confirm:$false", group, account)
+}
+
+// serviceNames adds service names to a host, or else removes them.
+func (c commands) serviceNames(h Host, add bool, values []string) []finding.Command {
+	verb := "delete"
+	if add {
+		verb = "add"
+	}
+	out := drover("drover spn "+verb, append([]string{h.Account}, shown(values)...)...)
+	if !c.samba {
+		return append(out, c.values(h.DN, directory.AttributeServiceNames, add, values)...)
+	}
+	for _, v := range values {
+		out = append(out, c.sambaTool("spn "+verb, v, h.Account)...)
+	}
+	return out
+}
+
+// anyProtocol sets TRUSTED_TO_AUTH_FOR_DELEGATION, or else clears it.
+func (c commands) anyProtocol(account string, on bool) []finding.Command {
+	return c.flag(account, on, "delegation for-any-protocol", "TrustedToAuthForDelegation")
+}
+
+// anyService sets TRUSTED_FOR_DELEGATION, or else clears it.
+func (c commands) anyService(account string, on bool) []finding.Command {
+	return c.flag(account, on, "delegation for-any-service", "TrustedForDelegation")
+}
+
+func (c commands) flag(account string, on bool, verb, parameter string) []finding.Command {
+	if c.samba {
+		return c.sambaTool(verb, account, map[bool]string{true: "on", false: "off"}[on])
+	}
+	return powerShell("Set-ADAccountControl -Identity %s -"+parameter+" "+map[bool]string{true: "$true", false: "$false"}[on], account)
+}
+
+// enabled enables an account, or else disables it.
+func (c commands) enabled(account string, on bool) []finding.Command {
+	switch {
+	case c.samba && on:
+		return c.sambaTool("user enable", account)
+	case c.samba:
+		return c.sambaTool("user disable", account)
+	case on:
+		return powerShell("Enable-ADAccount -Identity %s", account)
+	}
+	return powerShell("Disable-ADAccount -Identity %s", account)
+}
+
+// aes sets msDS-SupportedEncryptionTypes to AES128 and AES256, 24.
+func (c commands) aes(account string) []finding.Command {
+	if !c.samba {
+		return powerShell("Set-ADComputer -Identity %s -KerberosEncryptionType AES128,AES256", account)
+	}
+	if !typeable(account) {
+		return nil
+	}
+	return []finding.Command{{Tool: finding.Shell, Line: "net ads enctypes set " + finding.Quote(finding.Shell, account) + " 24 -U Administrator"}}
+}
+
+// encryptionTypes puts msDS-SupportedEncryptionTypes back to what it was.
+func (c commands) encryptionTypes(h Host, types uint32) []finding.Command {
+	switch {
+	case !typeable(h.Account, h.DN):
+		return nil
+	case c.samba && types == 0:
+		return []finding.Command{{Tool: finding.Shell, Line: "net ads enctypes delete " + finding.Quote(finding.Shell, h.Account) + " -U Administrator"}}
+	case c.samba:
+		return []finding.Command{{Tool: finding.Shell, Line: fmt.Sprintf("net ads enctypes set %s %d -U Administrator", finding.Quote(finding.Shell, h.Account), types)}}
+	case types == 0:
+		return powerShell("Set-ADObject -Identity %s -Clear %s", h.DN, directory.AttributeEncryptionTypes)
+	}
+	return powerShell(fmt.Sprintf("Set-ADObject -Identity %%s -Replace @{%%s=%d}", types), h.DN, directory.AttributeEncryptionTypes)
+}
+
+// planned is Drover's own way: a plan for one direction, which can be looked at,
+// and applying it.
+func planned(p *Plan, d Direction) []finding.Command {
+	line := "drover delegation plan " + finding.Quote(finding.Shell, d.Source, d.Destination, "--one-way", d.String())
+	if p.Intent.Model != Constrained {
+		line += " --model " + string(p.Intent.Model)
+	}
+	if p.Intent.Protocol != AnyProtocol {
+		line += " --protocol " + string(p.Intent.Protocol)
+	}
+	if s := strings.Join(p.Intent.Services, ","); s != spn.Migration+","+spn.Storage {
+		line += " --services " + finding.Quote(finding.Shell, s)
+	}
+	if p.Intent.Model == GroupBased && p.Intent.Group != DefaultGroup {
+		line += " --group " + finding.Quote(finding.Shell, p.Intent.Group)
+	}
+	return []finding.Command{{Tool: finding.Drover, Line: line + " -o json > plan.json"},
+		{Tool: finding.Drover, Line: "drover delegation apply plan.json"}}
+}
