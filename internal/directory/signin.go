@@ -41,19 +41,21 @@ func (c *Conn) signInFault(err error, overTLS bool) error {
 		return fmt.Errorf("sign in to %s: %w", c.host, err)
 	}
 	var answer *ldap.Error
-	reason := err.Error()
+	refused := func(cause error, reason string) error {
+		return fault.Wrap(cause, fault.DirectorySignIn, "", "server", c.host, "principal", c.options.who(), "reason", reason)
+	}
 	switch fromLibrary := errors.As(err, &answer); {
 	case fromLibrary && answer.ResultCode < ldap.ErrorNetwork:
 		if answer.ResultCode == ldap.LDAPResultBusy || answer.ResultCode == ldap.LDAPResultUnavailable {
 			return fmt.Errorf("sign in: %w", err)
 		}
-		reason = refusalReason(answer, overTLS, c.options.Simple != nil)
+		return refused(err, refusalReason(answer, overTLS, c.options.Simple != nil))
 	case c.wire.failure() != nil: // of which the library tells less
 		return fmt.Errorf("sign in: %w", c.wire.failure())
 	case fromLibrary:
 		return fmt.Errorf("sign in: %w", err)
 	}
-	return fault.Wrap(err, fault.DirectorySignIn, "", "server", c.host, "principal", c.options.who(), "reason", reason)
+	return refused(nil, err.Error()) // what this side refuses, which says why
 }
 
 // adReason finds the Win32 or SSPI code in a controller's diagnostic message, which

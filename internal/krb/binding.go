@@ -89,8 +89,8 @@ func endPoint(cs *tls.ConnectionState) ([]byte, error) {
 	return w.Sum([]byte("tls-server-end-point:")), nil
 }
 
-// endPointHash picks the hash. RFC 5929 leaves it undefined for signatures that use
-// none or several, such as Ed25519.
+// endPointHash picks the hash. RFC 5929 leaves Ed25519 undefined; GnuTLS, and so
+// Samba, takes the hash function within that signature.
 func endPointHash(a x509.SignatureAlgorithm) (crypto.Hash, error) {
 	switch a {
 	case x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1,
@@ -98,7 +98,7 @@ func endPointHash(a x509.SignatureAlgorithm) (crypto.Hash, error) {
 		return crypto.SHA256, nil
 	case x509.SHA384WithRSA, x509.ECDSAWithSHA384, x509.SHA384WithRSAPSS:
 		return crypto.SHA384, nil
-	case x509.SHA512WithRSA, x509.ECDSAWithSHA512, x509.SHA512WithRSAPSS:
+	case x509.SHA512WithRSA, x509.ECDSAWithSHA512, x509.SHA512WithRSAPSS, x509.PureEd25519:
 		return crypto.SHA512, nil
 	}
 	return 0, fmt.Errorf("the server's certificate is signed with %s, for which no channel binding is defined", a)
