@@ -61,7 +61,9 @@ func (e *explainer) several() (explain func(context.Context, *krb.DelegationErro
 
 func (e *explainer) dial(ctx context.Context) (*directory.Conn, error) {
 	return directory.Dial(ctx, directory.Options{
-		Domain:   strings.ToLower(e.kerberos.Realm()),
-		Security: func(ctx context.Context, _ *tls.ConnectionState) directory.Security { return krb.NewSASL(ctx, e.kerberos.Self) },
+		Domain: strings.ToLower(e.kerberos.Realm()), Principal: e.kerberos.Account(),
+		Security: func(ctx context.Context, _ *tls.ConnectionState) directory.Security {
+			return krb.NewSASL(ctx, e.kerberos.Self)
+		},
 	})
 }
