@@ -6,16 +6,12 @@ package audit
 
 import (
 	"context"
-	"errors"
-	"io"
 	"time"
 
 	"drover/internal/delegation"
 	"drover/internal/directory"
 	"drover/internal/finding"
 )
-
-var errNotBuilt = errors.New("not built yet")
 
 // Policy is what ought to be, as a YAML file (docs/directory.md). An unknown key is
 // an error.
@@ -32,12 +28,6 @@ type Policy struct {
 	Operators     []string            `yaml:"operators"`           // users and groups whose members move VMs
 	Severity      map[string]string   `yaml:"severity"`            // code -> info|warning|error|critical|off
 }
-
-// Intent is the policy's intent.
-func (p *Policy) Intent() delegation.Intent { return delegation.Intent{} }
-
-// ReadPolicy reads and checks a policy; name is for errors. Faults: policy-malformed.
-func ReadPolicy(r io.Reader, name string) (*Policy, error) { return nil, errNotBuilt }
 
 // Directory is what Load and Watch read; *directory.Conn is one.
 type Directory interface {
@@ -58,23 +48,6 @@ type Snapshot struct {
 	Groups   []directory.Group
 	Mappings []string
 }
-
-// Load reads a snapshot.
-func Load(ctx context.Context, d Directory, p *Policy) (*Snapshot, error) { return nil, errNotBuilt }
-
-// Check compares, worst finding first.
-func Check(p *Policy, s *Snapshot) ([]finding.Finding, error) { return nil, errNotBuilt }
-
-// Duplicate is a service name on more than one account.
-type Duplicate struct {
-	Name     string              `json:"name"`
-	Accounts []directory.Account `json:"-"`
-	Objects  []string            `json:"objects"` // distinguished names
-}
-
-// Duplicates finds names that are on several accounts: without regard to case,
-// disabled accounts and users included; Samba's escaped twins are not names.
-func Duplicates(accounts []directory.Account) []Duplicate { return nil }
 
 // Event is what a watcher tells.
 type Event struct {
@@ -105,10 +78,6 @@ type WatchOptions struct {
 	Connect func(context.Context) (Directory, func(), error)
 	// Tick is a timer's channel after d; nil is time.After. For tests.
 	Tick func(d time.Duration) <-chan time.Time
-	Now  func() time.Time
-	Sink func(Event)
+	Now  func() time.Time // nil is time.Now
+	Sink func(Event)      // called by Watch itself, one event after the other
 }
-
-// Watch audits at once and then whenever the directory changed, until ctx ends. A
-// quiet directory costs one small search per interval.
-func Watch(ctx context.Context, p *Policy, o WatchOptions) error { return errNotBuilt }
