@@ -100,6 +100,7 @@ func refusalReason(e *ldap.Error, overTLS, simple bool) string {
 var accountReasons = map[string]string{
 	"525": "no such account",
 	"52e": "wrong name or password",
+	"52f": "the account is restricted; members of Protected Users sign in with a Kerberos ticket only",
 	"530": "the account may not sign in at this hour",
 	"531": "the account may not sign in from this machine",
 	"532": "the password has expired",

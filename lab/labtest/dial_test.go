@@ -124,14 +124,15 @@ func (d *domain) testSimple(t *testing.T) {
 		o.Simple.User = user
 		assertReads(t, dial(t, o))
 	}
-	for reason, change := range map[string]func(*directory.Options){
-		"wrong name or password":  func(o *directory.Options) { o.Simple.Password += "x" },
-		"the account is disabled": func(o *directory.Options) { o.Simple = &directory.Simple{User: lab.UserDisabled + "@" + lab.Realm, Password: lab.UserPassword} },
+	for reason, who := range map[string]directory.Simple{
+		"wrong name or password":  {User: "Administrator@" + lab.Realm, Password: "x"},
+		"the account is disabled": {User: lab.UserDisabled + "@" + lab.Realm, Password: lab.UserPassword},
+		"the account is restricted; members of Protected Users sign in with a Kerberos ticket only": {User: lab.UserProtected + "@" + lab.Realm, Password: lab.UserPassword},
 	} {
 		o := d.simple(t)
-		change(&o)
+		o.Simple = &who
 		_, err := directory.Dial(t.Context(), o)
-		if f := wantCode(t, err, fault.DirectorySignIn); f.Args["reason"] != reason || f.Args["principal"] != o.Simple.User {
+		if f := wantCode(t, err, fault.DirectorySignIn); f.Args["reason"] != reason || f.Args["principal"] != who.User {
 			t.Errorf("%v", err)
 		}
 	}
