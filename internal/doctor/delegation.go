@@ -15,6 +15,12 @@ const (
 	statusAccountRestriction = 0xC000006E // the evidence is not forwardable
 )
 
+// Why an operator cannot be delegated.
+const (
+	reasonSensitive = `the account is marked "sensitive and cannot be delegated" (NOT_DELEGATED in userAccountControl)`
+	reasonProtected = "the account is a member of Protected Users"
+)
+
 // DelegationFacts are what is known about a refused delegation.
 type DelegationFacts struct {
 	Host     string // the source host, for messages
@@ -68,9 +74,9 @@ func (d DelegationFacts) explainEvidence() *fault.Error {
 	if o := d.OperatorAccount; o != nil {
 		switch {
 		case o.Sensitive():
-			return d.fault(fault.OperatorSensitive, "reason", "the account is marked \"sensitive and cannot be delegated\" (NOT_DELEGATED in userAccountControl)")
+			return d.fault(fault.OperatorSensitive, "reason", reasonSensitive)
 		case o.Protected:
-			return d.fault(fault.OperatorSensitive, "reason", "the account is a member of Protected Users")
+			return d.fault(fault.OperatorSensitive, "reason", reasonProtected)
 		}
 	}
 	if !d.ViaTransition {

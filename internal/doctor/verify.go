@@ -2,7 +2,7 @@ package doctor
 
 import (
 	"context"
-	"errors"
+	"time"
 
 	"drover/internal/delegation"
 	"drover/internal/directory"
@@ -73,9 +73,38 @@ type VerifyDirectory interface {
 	Accounts(ctx context.Context, q directory.Query) ([]directory.Account, error)
 }
 
+// sourceTimeout bounds what is tried as one source, and sourcesAtOnce how many are
+// tried at a time: a mesh of a hundred hosts is forty thousand tickets, which one
+// controller has to issue.
+const (
+	sourceTimeout = 2 * time.Minute
+	sourcesAtOnce = 4
+)
+
 // Verify checks each direction of a plan by itself: first the attributes, as the
 // plan compared them, and then by real tickets. What fails has a finding with its
-// fix. A direction whose source nobody can try is Unchecked, never Passed.
-func Verify(ctx context.Context, d VerifyDirectory, p *delegation.Plan, s delegation.State, o VerifyOptions) (*Matrix, error) {
-	return nil, errors.New("not built yet")
+// fix. A direction whose source nobody can try is Unchecked, never Passed. Two
+// findings of the same thing, such as a flag of one source, differ in nothing but
+// their direction.
+func Verify(ctx context.Context, d VerifyDirectory, p *delegation.Plan, o VerifyOptions) (*Matrix, error) {
+	v := newVerification(d, p, o)
+	m := &Matrix{Server: p.Server, Operator: o.Operator, Hosts: []string{}, Pairs: []PairResult{}}
+	for _, h := range p.Hosts {
+		m.Hosts = append(m.Hosts, h.Name)
+	}
+	var err error
+	if m.Findings, v.operatorFails, err = v.operator(ctx); err != nil {
+		return nil, err
+	}
+	if err := v.compare(ctx); err != nil {
+		return nil, err
+	}
+	rows := v.probe(ctx)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	for _, pair := range v.pairs {
+		m.Pairs = append(m.Pairs, v.judge(pair, rows[pair.Source]))
+	}
+	return m, nil
 }
