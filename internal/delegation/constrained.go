@@ -203,6 +203,9 @@ func (b *planner) isStale(l *lists, n spn.Name) bool {
 // are to be looked for, and what is found put into s.Others, before NamesRead is
 // set.
 func UncarriedHosts(in Intent, s State) []string {
+	if len(in.Services) == 0 {
+		in.Services = []string{spn.Migration, spn.Storage}
+	}
 	carried := carriedNames(s.Hosts, s.Others)
 	var out []string
 	for _, h := range s.Hosts {
