@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"drover/internal/fault"
 	"drover/internal/version"
 )
 
@@ -64,7 +63,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 		p.out = wanted(args, p.out)
 	}
 	p.report(err)
-	return fault.ExitStatus(err)
+	return exitStatus(err)
 }
 
 func newRoot(p *program) *cobra.Command {
@@ -85,7 +84,7 @@ have no cluster and no shared storage, as an operator known by Kerberos.`,
 	root.SetVersionTemplate("drover {{.Version}}\n")
 	root.PersistentFlags().VarP(&p.out, "output", "o", "`form` of the result: table, json or yaml")
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(newMove(p), newVM(p), newHost(p), newTicket(p), newLogin(p), newExplain(p), newVersion(p), newErrorsMD(p))
+	root.AddCommand(newMove(p), newVM(p), newHost(p), newTicket(p), newLogin(p), newDelegation(p), newSPN(p), newExplain(p), newVersion(p), newErrorsMD(p))
 	if err := root.RegisterFlagCompletionFunc("output", fixed("table", "json", "yaml")); err != nil {
 		panic(err) // the flag was defined above
 	}

@@ -13,7 +13,7 @@ import (
 type hostOptions struct{ target target }
 
 func newHost(p *program) *cobra.Command {
-	return parent("host", "Look at a host", newHostShow(p))
+	return parent("host", "Look at a host, and enroll this one in the directory", newHostShow(p), newHostEnroll(p))
 }
 
 func newHostShow(p *program) *cobra.Command {

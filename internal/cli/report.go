@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"drover/internal/fault"
+	"drover/internal/finding"
 )
 
 // reported is an error that was already shown, inside a result; only its exit
@@ -15,6 +16,30 @@ type reported struct{ err error }
 
 func (r reported) Error() string { return r.err.Error() }
 func (r reported) Unwrap() error { return r.err }
+
+// found ends a verb whose result has shown findings: what is left to tell is an
+// exit status by the worst of them.
+type found struct{ worst finding.Severity }
+
+func (f found) Error() string { return "findings, the worst: " + string(f.worst) }
+
+// severityStatus is how a verb ends that has shown findings, nil when the worst
+// is no reason to fail.
+func severityStatus(worst finding.Severity) error {
+	if worst.ExitStatus() == 0 {
+		return nil
+	}
+	return found{worst}
+}
+
+// exitStatus is the exit status of the program for what a verb ended with.
+func exitStatus(err error) int {
+	var f found
+	if errors.As(err, &f) {
+		return f.worst.ExitStatus()
+	}
+	return fault.ExitStatus(err)
+}
 
 // failure is what `-o json` prints on stdout when a command fails.
 type failure struct {
@@ -42,7 +67,8 @@ func misuse(format string, args ...any) error {
 // report tells why the command failed, in the form that was asked for.
 func (p *program) report(err error) {
 	var r reported
-	if errors.As(err, &r) {
+	var f found
+	if errors.As(err, &r) || errors.As(err, &f) {
 		return
 	}
 	if p.out != table {

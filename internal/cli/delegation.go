@@ -1,0 +1,157 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"drover/internal/delegation"
+	"drover/internal/directory"
+	"drover/internal/spn"
+)
+
+func newDelegation(p *program) *cobra.Command {
+	return parent("delegation", "Plan, apply, check and undo Kerberos delegation between hosts",
+		newDelegationPlan(p), newDelegationApply(p), newDelegationRollback(p), newDelegationVerify(p))
+}
+
+// intentFlags are the flags that say what delegation is wanted.
+type intentFlags struct {
+	model, protocol string
+	services        []string
+	oneWay          []string
+	prune           bool
+	group, groupOU  string
+	from, ou        string
+}
+
+func (f *intentFlags) add(fs *pflag.FlagSet) {
+	fs.StringVar(&f.model, "model", string(delegation.Constrained), "`how` it is written: constrained, resource-based or group")
+	fs.StringVar(&f.protocol, "protocol", string(delegation.AnyProtocol), "for operators who signed in by `any` protocol, or by kerberos only")
+	fs.StringSliceVar(&f.services, "services", []string{spn.Migration, spn.Storage}, "service `classes` of the destinations")
+	fs.StringSliceVar(&f.oneWay, "one-way", nil, "only these directions, `SRC:DST`; default: every host to every other")
+	fs.StringVar(&f.group, "group", "", "`name` of the group of hosts, with --model group (default \""+delegation.DefaultGroup+"\")")
+	fs.StringVar(&f.from, "from", "", "read names of hosts from `FILE`, one per line; - is standard input")
+	fs.StringVar(&f.ou, "ou", "", "take every host below this distinguished `name`")
+}
+
+// addPrune adds the flags that only matter where something is changed.
+func (f *intentFlags) addPrune(fs *pflag.FlagSet) {
+	fs.BoolVar(&f.prune, "prune", false, "also remove what is not wanted, value by value")
+	fs.StringVar(&f.groupOU, "group-ou", "", "distinguished `name` below which a missing group is created; default: CN=Users")
+}
+
+func (f *intentFlags) complete(cmd *cobra.Command) {
+	for flag, words := range map[string][]string{"model": {"constrained", "resource-based", "group"}, "protocol": {"any", "kerberos"}} {
+		if err := cmd.RegisterFlagCompletionFunc(flag, fixed(words...)); err != nil {
+			panic(err) // the flag was defined above
+		}
+	}
+}
+
+// intent reads the flags. Directions may also come as arguments.
+func (f *intentFlags) intent() (delegation.Intent, error) {
+	in := delegation.Intent{Model: delegation.Model(f.model), Protocol: delegation.Protocol(f.protocol), Services: f.services,
+		Prune: f.prune, Group: f.group, GroupOU: f.groupOU}
+	for _, d := range f.oneWay {
+		dir, err := parseDirection(d)
+		if err != nil {
+			return in, err
+		}
+		in.OneWay = append(in.OneWay, dir)
+	}
+	return in.WithDefaults()
+}
+
+func parseDirection(s string) (delegation.Direction, error) {
+	from, to, ok := strings.Cut(s, ":")
+	if !ok || from == "" || to == "" || strings.Contains(to, ":") {
+		return delegation.Direction{}, misuse("%q is not a direction; write it as SOURCE:DESTINATION, such as HV01:HV02", s)
+	}
+	return delegation.Direction{Source: from, Destination: to}, nil
+}
+
+// selection is which hosts the arguments and flags name.
+func (f *intentFlags) selection(stdin io.Reader, in delegation.Intent, args []string) (delegation.Selection, error) {
+	sel := delegation.Selection{Names: args, OU: f.ou}
+	if f.from != "" {
+		names, err := hostList(stdin, f.from)
+		if err != nil {
+			return sel, err
+		}
+		sel.Names = append(sel.Names, names...)
+	}
+	if len(sel.Names) > 0 && f.ou != "" {
+		return sel, misuse("--ou and names of hosts exclude each other")
+	}
+	if len(sel.Names) == 0 && f.ou == "" {
+		for _, d := range in.OneWay {
+			sel.Names = append(sel.Names, d.Source, d.Destination)
+		}
+	}
+	return sel, nil
+}
+
+// maxHostList bounds a file of host names.
+const maxHostList = 1 << 20
+
+// hostList reads one name per line; blank lines and what follows a "#" do not count.
+func hostList(stdin io.Reader, path string) ([]string, error) {
+	in := stdin
+	if path != "-" {
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, unreadable("--from", path, err)
+		}
+		defer func() { _ = file.Close() }()
+		in = file
+	}
+	var names []string
+	lines := bufio.NewScanner(io.LimitReader(in, maxHostList))
+	for lines.Scan() {
+		line, _, _ := strings.Cut(lines.Text(), "#")
+		if name := strings.TrimSpace(line); name != "" {
+			names = append(names, name)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return nil, unreadable("--from", path, err)
+	}
+	if len(names) == 0 {
+		return nil, misuse("--from %s names no host", path)
+	}
+	return names, nil
+}
+
+func unreadable(what, path string, err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		err = pe.Err
+	}
+	return misuse("%s %s cannot be read: %v", what, path, err)
+}
+
+// plan reads the directory and plans.
+func (f *intentFlags) plan(ctx context.Context, p *program, c *directory.Conn, args []string) (*delegation.Plan, delegation.State, error) {
+	in, err := f.intent()
+	if err != nil {
+		return nil, delegation.State{}, err
+	}
+	sel, err := f.selection(p.stdin, in, args)
+	if err != nil {
+		return nil, delegation.State{}, err
+	}
+	s, err := delegation.Load(ctx, c, sel, in, p.now())
+	if err != nil {
+		return nil, s, err
+	}
+	plan, err := delegation.NewPlan(in, s)
+	return plan, s, err
+}

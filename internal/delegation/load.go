@@ -1,0 +1,146 @@
+package delegation
+
+import (
+	"context"
+	"time"
+
+	"drover/internal/directory"
+	"drover/internal/fault"
+	"drover/internal/spn"
+)
+
+// Selection says which hosts an intent is about: those named, those below an
+// organisational unit, or, with neither, every computer account that carries the
+// migration service's name.
+type Selection struct {
+	Names []string
+	OU    string
+}
+
+// Source is what Load reads; *directory.Conn is one.
+type Source interface {
+	Root(ctx context.Context) (directory.Root, error)
+	Accounts(ctx context.Context, q directory.Query) ([]directory.Account, error)
+	Groups(ctx context.Context, names ...string) ([]directory.Group, error)
+	Mappings(ctx context.Context) ([]string, error)
+}
+
+// Load reads what NewPlan compares with an intent. Faults: those of Resolve and of
+// the directory; usage for a selection that finds nothing.
+func Load(ctx context.Context, d Source, sel Selection, in Intent, now time.Time) (State, error) {
+	in, err := in.WithDefaults()
+	if err != nil {
+		return State{}, err
+	}
+	s := State{Time: now}
+	if s.Root, err = d.Root(ctx); err != nil {
+		return s, err
+	}
+	if s.Mappings, err = d.Mappings(ctx); err != nil {
+		return s, err
+	}
+	// Everybody with the migration service's name: the default selection, and what
+	// tells a name that is gone from one of a host that was not selected.
+	carriers, err := d.Accounts(ctx, directory.Query{Class: spn.Migration, Computers: true})
+	if err != nil {
+		return s, err
+	}
+	if s.Hosts, err = selected(ctx, d, sel, carriers); err != nil {
+		return s, err
+	}
+	chosen := map[string]bool{}
+	for _, h := range s.Hosts {
+		chosen[h.DN] = true
+	}
+	for _, c := range carriers {
+		if !chosen[c.DN] {
+			s.Others = append(s.Others, c)
+		}
+	}
+	if in.Model != GroupBased {
+		return s, nil
+	}
+	groups, err := d.Groups(ctx, in.Group)
+	if err != nil {
+		return s, err
+	}
+	if len(groups) > 0 {
+		s.Group = &groups[0]
+	}
+	return s, nil
+}
+
+func selected(ctx context.Context, d Source, sel Selection, carriers []directory.Account) ([]directory.Account, error) {
+	switch {
+	case len(sel.Names) > 0:
+		found, err := d.Accounts(ctx, directory.Query{Names: sel.Names})
+		if err != nil {
+			return nil, err
+		}
+		return Resolve(sel.Names, found)
+	case sel.OU != "":
+		found, err := d.Accounts(ctx, directory.Query{Base: sel.OU, Computers: true})
+		if err != nil {
+			return nil, err
+		}
+		return enabled(found, "there is no computer account below "+sel.OU)
+	}
+	return enabled(carriers, "no computer account carries the name of the service "+spn.Migration+"; name the hosts, or enroll them")
+}
+
+// enabled leaves accounts out that cannot take part: disabled ones and those of
+// clusters. Whoever names one is told; whoever takes what is there is not stopped.
+func enabled(found []directory.Account, none string) ([]directory.Account, error) {
+	var out []directory.Account
+	for _, a := range found {
+		if !a.Disabled() && !isCluster(a) {
+			out = append(out, a)
+		}
+	}
+	if len(out) == 0 {
+		return nil, fault.New(fault.Usage, "", "problem", none)
+	}
+	return out, nil
+}
+
+// ReadAll reads what a plan's changes are about: by distinguished name, the
+// attributes that it changes.
+func ReadAll(ctx context.Context, d Directory, p *Plan) (map[string]directory.Entry, error) {
+	attributes := map[string][]string{}
+	for _, c := range p.Changes {
+		if c.Attribute != "" {
+			attributes[c.DN] = append(attributes[c.DN], c.Attribute)
+		}
+	}
+	return readEach(ctx, d, attributes)
+}
+
+// ReadBaselined reads what a baseline is about, as it is now.
+func ReadBaselined(ctx context.Context, d Directory, b *Baseline) (map[string]directory.Entry, error) {
+	attributes := map[string][]string{}
+	for _, o := range b.Objects {
+		for a := range o.Attributes {
+			attributes[o.DN] = append(attributes[o.DN], a)
+		}
+	}
+	for _, dn := range b.Created {
+		attributes[dn] = []string{directory.AttributeMember}
+	}
+	return readEach(ctx, d, attributes)
+}
+
+// readEach reads objects; one that is gone is not in the answer.
+func readEach(ctx context.Context, d Directory, attributes map[string][]string) (map[string]directory.Entry, error) {
+	out := make(map[string]directory.Entry, len(attributes))
+	for dn, names := range attributes {
+		e, err := d.Read(ctx, dn, names...)
+		switch {
+		case fault.Is(err, fault.DirectoryObjectGone):
+		case err != nil:
+			return nil, err
+		default:
+			out[dn] = e
+		}
+	}
+	return out, nil
+}
