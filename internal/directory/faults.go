@@ -48,7 +48,7 @@ func (c *Conn) explain(err error, r refusal) error {
 		if r.wrote(AttributeMember) { // a controller does not say which
 			object += ", or one that was to be a member of it"
 		}
-		return fault.Wrap(nil, fault.DirectoryObjectGone, c.Server(), "object", object, "reason", reason(err))
+		return fault.Wrap(err, fault.DirectoryObjectGone, c.Server(), "object", object)
 	}
 	changed := func() error {
 		return fault.Wrap(nil, fault.DirectoryChanged, c.Server(), "attribute", attribute, "object", r.object, "reason", reason(err))
@@ -66,8 +66,8 @@ func (c *Conn) explain(err error, r refusal) error {
 	case ldap.LDAPResultNoSuchObject, ldap.LDAPResultReferral: // referred to another domain
 		return gone()
 	case ldap.LDAPResultInsufficientAccessRights:
-		return fault.Wrap(nil, fault.DirectoryAccessDenied, c.Server(), "principal", c.who(), "attribute", attribute,
-			"object", r.object, "writers", r.whoMay(), "reason", reason(err))
+		return fault.Wrap(err, fault.DirectoryAccessDenied, c.Server(), "principal", c.who(), "attribute", attribute,
+			"object", r.object, "writers", r.whoMay())
 	case ldap.LDAPResultAttributeOrValueExists, ldap.LDAPResultEntryAlreadyExists: // the latter for member, too
 		return changed()
 	case ldap.LDAPResultNoSuchAttribute:
@@ -87,7 +87,7 @@ func (c *Conn) explain(err error, r refusal) error {
 		}
 	case ldap.LDAPResultAdminLimitExceeded:
 		if len(r.attributes) > 0 {
-			return fault.Wrap(nil, fault.DirectoryLimit, c.Server(), "attribute", attribute, "object", r.object, "reason", reason(err))
+			return fault.Wrap(err, fault.DirectoryLimit, c.Server(), "attribute", attribute, "object", r.object)
 		}
 	}
 	return fault.Wrap(nil, fault.DirectoryFailed, c.Server(), "server", c.Server(), "object", r.object, "reason", reason(err))
