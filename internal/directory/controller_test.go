@@ -30,6 +30,8 @@ type controllerStub struct {
 	objects  map[string]map[string][]string
 	// below are the objects that a search of more than its base finds, by the base.
 	below map[string][]string
+	// cutAt is the base of the search in which the controller goes away.
+	cutAt string
 
 	mu    sync.Mutex
 	binds []string // names, or "GSSAPI"
@@ -156,6 +158,10 @@ func (c *controllerStub) answerBind(layer *sealedConn, id int64, op *ber.Packet)
 func (c *controllerStub) answerSearch(layer *sealedConn, id int64, op *ber.Packet) {
 	base, scope := op.Children[0].Value.(string), op.Children[1].Value.(int64)
 	found := []string{base}
+	if c.cutAt != "" && base == c.cutAt {
+		layer.Close()
+		return
+	}
 	if scope != ldap.ScopeBaseObject {
 		found = c.below[base]
 	}

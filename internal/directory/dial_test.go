@@ -186,6 +186,16 @@ func TestLostConnectionStaysLost(t *testing.T) {
 	}
 }
 
+func TestControllerThatGoesAwayInACall(t *testing.T) {
+	s := stub(t, "example.test")
+	s.cutAt = "CN=Partitions,CN=Configuration,DC=example,DC=test"
+	c := mustDial(t, mirrored(&network{at: map[string]*controllerStub{"dc1:389": s.serve(t)}}, "dc1"))
+	for range 2 {
+		_, err := c.For(t.Context(), "CN=x,DC=example,DC=test")
+		wantFault(t, err, fault.DirectoryUnreachable, "dc1.example.test is lost")
+	}
+}
+
 func TestClosedConnectionIsUnreachable(t *testing.T) {
 	n := &network{at: map[string]*controllerStub{"dc1:389": stub(t, "example.test").serve(t)}}
 	c := mustDial(t, mirrored(n, "dc1"))
