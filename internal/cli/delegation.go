@@ -19,7 +19,8 @@ import (
 
 func newDelegation(p *program) *cobra.Command {
 	return parent("delegation", "Plan, apply, check and undo Kerberos delegation between hosts",
-		newDelegationPlan(p), newDelegationApply(p), newDelegationRollback(p), newDelegationVerify(p))
+		newDelegationPlan(p), newDelegationApply(p), newDelegationRollback(p), newDelegationVerify(p),
+		newDelegationAudit(p), newDelegationWatch(p))
 }
 
 // intentFlags are the flags that say what delegation is wanted.

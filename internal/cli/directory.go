@@ -33,19 +33,25 @@ func (f *directoryFlags) add(fs *pflag.FlagSet) {
 // directory connects to the directory with the ticket of whoever runs the program,
 // or as --simple-bind says. The caller closes it.
 func (p *program) directory(ctx context.Context, f directoryFlags) (*directory.Conn, error) {
-	o, err := f.options()
+	o, err := p.directoryOptions(ctx, f)
 	if err != nil {
 		return nil, err
+	}
+	return directory.Dial(ctx, o)
+}
+
+// directoryOptions reads flags, ticket or password.
+func (p *program) directoryOptions(ctx context.Context, f directoryFlags) (directory.Options, error) {
+	o, err := f.options()
+	if err != nil {
+		return o, err
 	}
 	if f.simpleBind == "" {
 		err = withTicket(&o)
 	} else {
 		err = p.withPassword(ctx, f, &o)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return directory.Dial(ctx, o)
+	return o, err
 }
 
 // withDirectory runs do with a connection to the directory.
