@@ -61,7 +61,10 @@ func (b *writer) comments(lines []string) {
 			b.fail("a line break in the comment %q", c)
 			return
 		}
-		b.w.WriteString("# " + c + "\n")
+		if c != "" {
+			c = " " + c
+		}
+		b.w.WriteString("#" + c + "\n")
 	}
 }
 

@@ -1,0 +1,40 @@
+$attribute = 'msDS-AllowedToActOnBehalfOfOtherIdentity'
+
+function Set-Descriptor($identity, [byte[]]$bytes) {
+    $descriptor = [System.DirectoryServices.ActiveDirectorySecurity]::new()
+    $descriptor.SetSecurityDescriptorBinaryForm($bytes)
+    Set-ADObject -Server $server -Identity $identity -Replace @{$attribute = $descriptor}
+}
+
+# Adds and removes entries; all others stay.
+function Edit-Trustees($identity, [string[]]$Add, [string[]]$Remove) {
+    $old = (Get-ADObject -Server $server -Identity $identity -Properties $attribute).$attribute
+    $sd = [System.Security.AccessControl.RawSecurityDescriptor]::new('O:BAD:')
+    if ($old) { $sd = [System.Security.AccessControl.RawSecurityDescriptor]::new($old.GetSecurityDescriptorBinaryForm(), 0) }
+    $acl = $sd.DiscretionaryAcl
+    if ($null -eq $acl) { throw "$identity has a descriptor without a list, which lets everybody act" }
+    function allows($ace, $sid) {
+        "$($ace.AceType)" -eq 'AccessAllowed' -and $ace.SecurityIdentifier.Value -eq $sid -and ($ace.AccessMask -band 0x100)
+    }
+    for ($i = $acl.Count - 1; $i -ge 0; $i--) {
+        foreach ($sid in $Remove) { if (allows $acl[$i] $sid) { $acl.RemoveAce($i); break } }
+    }
+    foreach ($sid in $Add) {
+        $there = $false
+        $place = 0
+        foreach ($ace in $acl) {
+            if (allows $ace $sid) { $there = $true }
+            if (-not $ace.IsInherited) { $place++ }
+        }
+        if ($there) { continue }
+        $trustee = [System.Security.Principal.SecurityIdentifier]::new($sid)
+        $acl.InsertAce($place, [System.Security.AccessControl.CommonAce]::new('None', 'AccessAllowed', 0xF01FF, $trustee, $false, $null))
+    }
+    if ($acl.Count -eq 0) {
+        Set-ADObject -Server $server -Identity $identity -Clear $attribute
+        return
+    }
+    $bytes = [byte[]]::new($sd.BinaryLength)
+    $sd.GetBinaryForm($bytes, 0)
+    Set-Descriptor $identity $bytes
+}
