@@ -24,7 +24,8 @@ type Op string
 
 // Operations. Delete without values removes the attribute; with values it fails
 // with the fault directory-changed when one of them is not there, and Add when one
-// is there already, so that either asserts what it expects.
+// is there already, so that either asserts what it expects. A value to be deleted is
+// found whatever its case, where the attribute ignores case.
 const (
 	Add     Op = "add"
 	Delete  Op = "delete"

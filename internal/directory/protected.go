@@ -36,18 +36,20 @@ func (c *Conn) isProtected(a Account) (bool, error) {
 // protectedUsers finds a domain's group by its SID, because its name is translated.
 func (c *Conn) protectedUsers(domain secdesc.SID) (string, error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if dn, known := c.protected[string(domain)]; known {
+	dn, known := c.protected[string(domain)]
+	c.mu.Unlock()
+	if known {
 		return dn, nil
 	}
 	found, err := c.search(c.subtree(equals("objectSid", fmt.Sprintf("%s-%d", domain, protectedUsersRID)), "1.1"))
 	if err != nil {
 		return "", fmt.Errorf("find Protected Users: %w", err)
 	}
-	dn := ""
 	if len(found) == 1 {
 		dn = found[0].DN
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.protected == nil {
 		c.protected = map[string]string{}
 	}

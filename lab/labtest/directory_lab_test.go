@@ -37,6 +37,7 @@ func TestDirectory(t *testing.T) {
 			t.Run("groups and changes", x.testGroups)
 			t.Run("access denied", x.testDenied)
 			t.Run("mappings", x.testMappings)
+			t.Run("forest", x.testForest)
 			t.Run("many members", x.testManyMembers) // last: fills the directory
 		})
 	}
@@ -255,6 +256,22 @@ func (x *directoryTest) testMappings(t *testing.T) {
 	m, err := x.host.Mappings(t.Context())
 	if err != nil || !slices.Contains(m, "cifs") || !slices.Contains(m, "rpc") || slices.Contains(m, "host") {
 		t.Errorf("%q, %v", m, err)
+	}
+}
+
+// testForest: service names of the whole forest, from a global catalogue.
+func (x *directoryTest) testForest(t *testing.T) {
+	g, err := x.host.Global(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { g.Close() })
+	accounts, err := g.Accounts(t.Context(), directory.Query{ServiceNames: true})
+	if err != nil || len(accounts) != 6 || len(accounts[1].ServiceNames) == 0 {
+		t.Errorf("%+v, %v", accounts, err)
+	}
+	if groups, err := g.Groups(t.Context(), "Domain Admins"); err != nil || len(groups) != 1 {
+		t.Errorf("%+v, %v", groups, err)
 	}
 }
 
