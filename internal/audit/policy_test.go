@@ -1,7 +1,9 @@
 package audit
 
 import (
+	"fmt"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -131,4 +133,22 @@ func FuzzReadPolicy(f *testing.F) {
 			t.Fatalf("%q: directions were lost: %+v", s, p)
 		}
 	})
+}
+
+// docs/directory.md says what a policy can hold and what can be found.
+func TestThePageListsKeysAndFindings(t *testing.T) {
+	page, err := os.ReadFile("../../docs/directory.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for code, severity := range severities {
+		if row := fmt.Sprintf("\n| `%s` | %s | ", code, severity); !strings.Contains(string(page), row) {
+			t.Errorf("no row %q", row)
+		}
+	}
+	for i := range reflect.TypeFor[Policy]().NumField() {
+		if row := "\n| `" + reflect.TypeFor[Policy]().Field(i).Tag.Get("yaml") + "` | "; !strings.Contains(string(page), row) {
+			t.Errorf("no row %q", row)
+		}
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"drover/internal/fault"
+	"drover/internal/finding"
 )
 
 func scriptingPage(t *testing.T) string {
@@ -23,10 +24,15 @@ func scriptingPage(t *testing.T) string {
 	return string(b)
 }
 
-func TestExitStatusesInTheDocumentationAreThoseOfTheClasses(t *testing.T) {
+func TestExitStatusesInTheDocumentationAreThoseOfClassesAndFindings(t *testing.T) {
 	want := map[string]string{"0": "success"}
 	for _, e := range fault.All() {
 		want[strconv.Itoa(e.Class.ExitStatus())] = e.Class.String()
+	}
+	for _, severity := range finding.Severities {
+		if status := severity.ExitStatus(); status != 0 {
+			want[strconv.Itoa(status)] = string(severity)
+		}
 	}
 	got := map[string]string{}
 	for _, m := range regexp.MustCompile(`(?m)^\| (\d+) \| ([a-z-]+) \|`).FindAllStringSubmatch(scriptingPage(t), -1) {

@@ -82,7 +82,7 @@ var findingCodes = []Entry{
 		"the operator account {object} is disabled",
 		"A disabled operator cannot sign in, and no host gets a ticket in the operator's name.",
 		"enable it or take it off the policy; `drover delegation audit --policy FILE` looks again"},
-	{OperatorNotInDirectory, ClassNotFound, 0, "Operator is not in the directory",
+	{OperatorNotInDirectory, ClassNotFound, 0, "Operator of the policy is not in the directory",
 		"the directory of {domain} has neither a user nor a group {name}",
 		"The account or group was deleted or renamed, or is misspelt in the policy. Nothing can be said about who it stood for.",
 		"look for it with `samba-tool user list` or Get-ADUser, and correct `operators` in the policy"},
