@@ -46,7 +46,7 @@ func (p *Plan) ldif(now map[string]directory.Entry) (string, error) {
 			records = append(records, r)
 		}
 	}
-	header := append(p.header(), "run: ldapmodify -H ldap://"+p.Server+" -f FILE", "")
+	header := append(p.header(), "run: ldapmodify -Y GSSAPI -H ldap://"+p.Server+" -f FILE", "")
 	var b strings.Builder
 	if len(records) == 0 {
 		err := ldif.Write(&b, nil, header...)

@@ -24,6 +24,7 @@ func (p *Plan) powerShell() string {
 	for _, l := range p.header() {
 		line("# %s", ascii(l))
 	}
+	line("# run: powershell -File FILE, where the module ActiveDirectory is installed")
 	line("$ErrorActionPreference = 'Stop'")
 	line("Import-Module ActiveDirectory")
 	line("$server = %s", powerShellWords(p.Server))
