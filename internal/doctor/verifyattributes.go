@@ -93,7 +93,7 @@ func (v *verification) operator(ctx context.Context) (out []finding.Finding, fai
 // unusable says why nobody can be delegated as this account, nil when that is not so.
 func (v *verification) unusable(a directory.Account) *fault.Error {
 	sensitive := func(reason string) *fault.Error {
-		return fault.New(fault.OperatorSensitive, "", "operator", v.o.Operator, "account", "a host", "service", "any service", "reason", reason)
+		return fault.New(fault.OperatorSensitive, "", "operator", v.o.Operator, "reason", reason)
 	}
 	switch {
 	case a.Disabled():
