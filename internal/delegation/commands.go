@@ -90,9 +90,12 @@ func (c commands) delegation(h Host, add bool, values []string) []finding.Comman
 	return out
 }
 
-// trustee lets an account or a group act at a host, or else no more.
+// trustee lets an account or a group act at a host, or else no more. Samba (4.17,
+// 4.22) refuses the attribute over LDAP to everybody: samba-tool has to work on the
+// controller's own database, as root there.
 func (c commands) trustee(h Host, trustee string, group, add bool) []finding.Command {
 	if c.samba {
+		c.server = ""
 		if add {
 			return c.sambaTool("delegation add-principal", h.Account, trustee)
 		}

@@ -106,7 +106,9 @@ func trusteeFindings(p *Plan, pair Pair, from, to Host) []finding.Finding {
 			f.Fix, f.Undo = c.member(p.Intent.Group, v, true), c.member(p.Intent.Group, v, false)
 		}
 		f.Values = []string{v}
-		f.Fix = append(planned(p, pair.Direction), f.Fix...)
+		if !c.samba || f.Attribute == directory.AttributeMember { // see commands.trustee
+			f.Fix = append(planned(p, pair.Direction), f.Fix...)
+		}
 		out = append(out, f)
 	}
 	for _, v := range pair.Extra {

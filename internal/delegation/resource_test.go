@@ -165,3 +165,10 @@ func TestAGroupThatIsThere(t *testing.T) {
 		}
 	}
 }
+
+func TestSambaTakesDescriptorsOnTheControllerOnly(t *testing.T) {
+	p := mustPlan(t, Intent{Model: ResourceBased}, goodState(directory.Samba, 2))
+	f := PairFindings(p, p.Pairs[0])[0]
+	diff(t, "fix", []finding.Command{{Tool: finding.SambaTool, Line: "samba-tool delegation add-principal 'HV02$' 'HV01$'"}}, f.Fix)
+	diff(t, "undo", []finding.Command{{Tool: finding.SambaTool, Line: "samba-tool delegation del-principal 'HV02$' 'HV01$'"}}, f.Undo)
+}
