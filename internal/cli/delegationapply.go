@@ -144,7 +144,7 @@ func named(err error, path string) error {
 }
 
 func (p *program) printScript(ctx context.Context, c *directory.Conn, plan *delegation.Plan, script delegation.Script) error {
-	now, err := delegation.ReadAll(ctx, c, plan)
+	now, err := delegation.ReadNow(ctx, c, plan.Needs())
 	if err != nil {
 		return err
 	}
@@ -309,7 +309,7 @@ func (p *program) runDelegationRollback(ctx context.Context, o delegationRollbac
 		if err != nil {
 			return err
 		}
-		now, err := delegation.ReadBaselined(ctx, c, b)
+		now, err := delegation.ReadNow(ctx, c, b.Needs())
 		if err != nil {
 			return err
 		}
