@@ -3,6 +3,7 @@ package delegation
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -83,6 +84,14 @@ func (p *Plan) header() []string {
 		}, l)
 	}
 	return lines
+}
+
+// local says that only root on the controller itself can carry the plan out: Samba
+// 4.17 and 4.22 refuse msDS-AllowedToActOnBehalfOfOtherIdentity over LDAP ("can only
+// be modified as system"), also from samba-tool -H ldap://.
+func (p *Plan) local() bool {
+	return directory.Controller(p.Kind) == directory.Samba &&
+		slices.ContainsFunc(p.Changes, func(c Change) bool { return c.Attribute == directory.AttributeActOnBehalf })
 }
 
 // byObject puts the changes of one object together, in the order of the plan, and

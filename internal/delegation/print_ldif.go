@@ -46,7 +46,11 @@ func (p *Plan) ldif(now map[string]directory.Entry) (string, error) {
 			records = append(records, r)
 		}
 	}
-	header := append(p.header(), "run: ldapmodify -Y GSSAPI -H ldap://"+p.Server+" -f FILE", "")
+	how := "ldapmodify -Y GSSAPI -H ldap://" + p.Server + " -f FILE"
+	if p.local() {
+		how = "as root on " + p.Server + ": ldbmodify -H /var/lib/samba/private/sam.ldb FILE"
+	}
+	header := append(p.header(), "run: "+how, "")
 	var b strings.Builder
 	if len(records) == 0 {
 		err := ldif.Write(&b, nil, header...)

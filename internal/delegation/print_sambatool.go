@@ -10,7 +10,9 @@ import (
 
 // sambaTool writes one call of samba-tool (4.17 or later) per value. It finds
 // accounts by name only, so every account must be one of the plan's hosts. Whatever
-// is given to the script, such as "-U Administrator", goes to every call.
+// is given to the script, such as "-U Administrator", goes to every call. Samba's
+// controllers take no security descriptors over LDAP (see Plan.local), so a script
+// with one works on the controller's own files.
 func (p *Plan) sambaTool() (string, error) {
 	s := sambaScript{plan: p, accounts: map[string]string{}}
 	for _, h := range p.Hosts {
@@ -20,7 +22,11 @@ func (p *Plan) sambaTool() (string, error) {
 	for _, l := range p.header() {
 		s.b.WriteString("# " + l + "\n")
 	}
-	s.b.WriteString("# run: sh FILE -U Administrator, or sh FILE --use-kerberos=required\nset -eu\n")
+	how := "sh FILE -U Administrator, or sh FILE --use-kerberos=required"
+	if p.local() {
+		how = "as root on " + p.Server + ": sh FILE"
+	}
+	s.b.WriteString("# run: " + how + "\nset -eu\n")
 	if g := p.NewGroup; g != nil {
 		if err := s.newGroup(*g); err != nil {
 			return "", err
@@ -44,7 +50,10 @@ type sambaScript struct {
 
 func (s *sambaScript) call(args ...string) {
 	s.b.WriteString("samba-tool")
-	for _, a := range append(args, "-H", "ldap://"+s.plan.Server) {
+	if !s.plan.local() {
+		args = append(args, "-H", "ldap://"+s.plan.Server)
+	}
+	for _, a := range args {
 		s.b.WriteString(" " + finding.Quote(finding.SambaTool, a))
 	}
 	s.b.WriteString(" \"$@\"\n")
