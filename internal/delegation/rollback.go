@@ -16,7 +16,7 @@ import (
 // what that has to hold). Values are compared byte by byte. Faults:
 // baseline-other-domain, host-not-in-directory, directory-failed. hosts limits it to
 // some accounts of the baseline, by account name, with or without "$", or
-// distinguished name, and then groups that were created stay; nil means all.
+// distinguished name, and then groups that were created stay; none means all.
 //
 // Of userAccountControl only the flags of delegation go back. Where no other flag
 // has changed that is the old value; where one has, because the account was
@@ -41,7 +41,7 @@ func NewRollback(b *Baseline, now map[string]directory.Entry, root directory.Roo
 			return nil, err
 		}
 	}
-	if hosts == nil {
+	if len(hosts) == 0 {
 		p.removeCreated(b.Created, now)
 	}
 	finding.Sort(p.Findings)
@@ -50,7 +50,7 @@ func NewRollback(b *Baseline, now map[string]directory.Entry, root directory.Roo
 
 // chosen are the objects that hosts name.
 func (b *Baseline) chosen(hosts []string, domain string) ([]Object, error) {
-	if hosts == nil {
+	if len(hosts) == 0 {
 		return b.Objects, nil
 	}
 	wanted := make([]bool, len(b.Objects))
