@@ -91,12 +91,7 @@ func (p *program) runDelegationApply(ctx context.Context, o delegationApplyOptio
 			return err
 		}
 		// The plan says where it belongs, unless the flags say otherwise.
-		if o.directory.server == "" {
-			o.directory.server = plan.Server
-		}
-		if o.directory.domain == "" {
-			o.directory.domain = plan.Domain
-		}
+		o.directory.presume(plan.Server, plan.Domain)
 	}
 	return p.withDirectory(ctx, o.directory, func(c *directory.Conn) error {
 		if plan == nil {

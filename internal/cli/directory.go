@@ -19,6 +19,7 @@ import (
 type directoryFlags struct {
 	server, domain, simpleBind, caFile string
 	ldaps, passwordStdin               bool
+	ldapi                              string
 }
 
 func (f *directoryFlags) add(fs *pflag.FlagSet) {
@@ -27,6 +28,8 @@ func (f *directoryFlags) add(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.ldaps, "ldaps", false, "connect over TLS, on port 636 (default: port 389, sealed by Kerberos)")
 	fs.StringVar(&f.caFile, "ca-file", "", "PEM `file` of the authority that signed the controllers' certificates (default: the system's)")
 	fs.StringVar(&f.simpleBind, "simple-bind", "", "sign in as `user` with a password instead of the ticket; implies --ldaps")
+	fs.StringVar(&f.ldapi, "ldapi", "", "as root on a Samba controller itself: by its privileged `socket`, without a ticket (default "+directory.PrivilegedSocket+")")
+	fs.Lookup("ldapi").NoOptDefVal = directory.PrivilegedSocket
 	fs.BoolVar(&f.passwordStdin, "password-stdin", false, "read the password of --simple-bind from the first line of stdin")
 }
 
@@ -46,12 +49,27 @@ func (p *program) directoryOptions(ctx context.Context, f directoryFlags) (direc
 	if err != nil {
 		return o, err
 	}
-	if f.simpleBind == "" {
+	switch {
+	case f.ldapi != "":
+	case f.simpleBind == "":
 		err = withTicket(&o)
-	} else {
+	default:
 		err = p.withPassword(ctx, f, &o)
 	}
 	return o, err
+}
+
+// presume takes what a plan says of where it belongs, unless the flags say more.
+func (f *directoryFlags) presume(server, domain string) {
+	if f.ldapi != "" {
+		return
+	}
+	if f.server == "" {
+		f.server = server
+	}
+	if f.domain == "" {
+		f.domain = domain
+	}
 }
 
 // withDirectory runs do with a connection to the directory.
@@ -68,6 +86,16 @@ func (p *program) withDirectory(ctx context.Context, f directoryFlags, do func(*
 func (f directoryFlags) options() (directory.Options, error) {
 	o := directory.Options{Domain: strings.ToLower(strings.TrimSuffix(f.domain, "."))}
 	secure := f.ldaps || f.simpleBind != ""
+	if f.ldapi != "" {
+		if f.server != "" || f.domain != "" || secure || f.caFile != "" || f.passwordStdin {
+			return o, misuse("--ldapi is the controller of this machine; it goes with no other flag that says where or who")
+		}
+		if _, err := os.Stat(f.ldapi); err != nil {
+			return o, misuse("--ldapi is for root on a Samba controller itself: %v", err)
+		}
+		o.Socket = f.ldapi
+		return o, nil
+	}
 	switch {
 	case f.caFile != "" && !secure:
 		return o, misuse("--ca-file is for --ldaps; without it there is no certificate")

@@ -38,7 +38,7 @@ func groupCost(samba bool, members int, after []int) Cost {
 
 func needs(samba bool) string {
 	if samba {
-		return "controllers need Samba 4.19 or newer, which the directory does not tell, and take the descriptors only from samba-tool on the controller"
+		return "controllers need Samba 4.19 or newer, which the directory does not tell, and take descriptors only on the controller itself (--ldapi)"
 	}
 	return "controllers need Windows Server 2012 or newer"
 }

@@ -57,6 +57,9 @@ func Load(ctx context.Context, d Source, sel Selection, in Intent, now time.Time
 			s.Others = append(s.Others, c)
 		}
 	}
+	if err := readNames(ctx, d, in, &s); err != nil {
+		return s, err
+	}
 	if in.Model != GroupBased {
 		return s, nil
 	}
@@ -68,6 +71,28 @@ func Load(ctx context.Context, d Source, sel Selection, in Intent, now time.Time
 		s.Group = &groups[0]
 	}
 	return s, nil
+}
+
+// readNames looks for the hosts in the lists that no account read so far carries,
+// so that a name which is gone can be told from one of another kind of server.
+func readNames(ctx context.Context, d Source, in Intent, s *State) error {
+	if left := UncarriedHosts(in, *s); len(left) > 0 {
+		found, err := d.Accounts(ctx, directory.Query{Names: left})
+		if err != nil {
+			return err
+		}
+		s.Others = append(s.Others, found...)
+	}
+	// What is left may be another name of a server, which only its service names tell.
+	for _, host := range UncarriedHosts(in, *s) {
+		found, err := d.Accounts(ctx, directory.Query{Pattern: "*/" + host})
+		if err != nil {
+			return err
+		}
+		s.Others = append(s.Others, found...)
+	}
+	s.NamesRead = true
+	return nil
 }
 
 func selected(ctx context.Context, d Source, sel Selection, carriers []directory.Account) ([]directory.Account, error) {

@@ -29,7 +29,7 @@ const (
 	askTimeout  = 15 * time.Second // of one request, when the context allows more
 )
 
-// Conn is a connection to one controller, sealed or over TLS. Its methods may be
+// Conn is a connection to one controller, sealed, over TLS, or by its local socket. Its methods may be
 // called from several goroutines. A call whose context ends closes it. When it is
 // lost, this and every later call fails with directory-unreachable.
 type Conn struct {
@@ -100,13 +100,14 @@ func dialOne(ctx context.Context, o Options, t target) (*Conn, error) {
 	}
 	dctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	raw, err := dial(dctx, "tcp", t.String())
+	network, address := t.address()
+	raw, err := dial(dctx, network, address)
 	if err != nil {
 		return nil, err
 	}
 	wire := &sealedConn{Conn: raw, raw: raw}
 	var over *tls.ConnectionState
-	if o.LDAPS != nil {
+	if o.LDAPS != nil && o.Socket == "" {
 		tc, err := secure(dctx, raw, o.LDAPS, t.host)
 		if err != nil {
 			_ = raw.Close()

@@ -83,7 +83,7 @@ func (c *Conn) explain(err error, r refusal) error {
 		// as the schema says; Windows does not heed that. No control over LDAP helps.
 		if c.kind == Samba && r.wrote(AttributeActOnBehalf) {
 			return fault.Wrap(nil, fault.DelegationModel, c.Server(), "server", c.Server(), "model", "resource-based",
-				"reason", "Samba changes "+AttributeActOnBehalf+" by samba-tool on the controller only, not over LDAP ("+reason(err)+")")
+				"reason", "Samba lets nobody change "+AttributeActOnBehalf+" over the network ("+reason(err)+")")
 		}
 	case ldap.LDAPResultAdminLimitExceeded:
 		if len(r.attributes) > 0 {

@@ -38,7 +38,7 @@ func TestRefusalsHaveCodes(t *testing.T) {
 		"member gone":             {Windows, []Mod{{Add, AttributeMember, value}}, ldap.LDAPResultNoSuchObject, "", fault.DirectoryObjectGone, "or one that was to be a member"},
 		"full":                    {Windows, add, ldap.LDAPResultAdminLimitExceeded, "", fault.DirectoryLimit, AttributeDelegateTo},
 		"name taken":              {Samba, add, ldap.LDAPResultConstraintViolation, "spn[cifs/HV01] would cause a conflict", fault.DirectoryFailed, "would cause a conflict"},
-		"resource-based, Samba":   {Samba, []Mod{{Add, AttributeActOnBehalf, value}}, ldap.LDAPResultConstraintViolation, "", fault.DelegationModel, "samba-tool"},
+		"resource-based, Samba":   {Samba, []Mod{{Add, AttributeActOnBehalf, value}}, ldap.LDAPResultConstraintViolation, "", fault.DelegationModel, "over the network"},
 		"resource-based, Windows": {Windows, []Mod{{Add, AttributeActOnBehalf, value}}, ldap.LDAPResultConstraintViolation, "", fault.DirectoryFailed, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -19,8 +19,12 @@ type domainOfForest struct {
 }
 
 // Global connects to a global catalogue of the forest: read-only, all domains, of
-// each object only some attributes. The caller closes it.
+// each object only some attributes. By the local socket it is the domain alone. The
+// caller closes it.
 func (c *Conn) Global(ctx context.Context) (*Conn, error) {
+	if c.options.Socket != "" { // which has no port for the catalogue
+		return dialFirst(ctx, c.options, []target{{c.options.Socket, ""}})
+	}
 	targets := []target{{c.host, portGlobal}}
 	if c.options.LDAPS != nil {
 		targets[0].port = portGlobalTL

@@ -42,12 +42,22 @@ type Options struct {
 	// Simple, when set, signs in by name and password in place of Security. It takes
 	// LDAPS.
 	Simple *Simple
+	// Socket, when set, is the privileged LDAP socket of a Samba controller
+	// (PrivilegedSocket) on the controller itself. Whoever may open it, root, is the
+	// system to the directory: there is no sign-in, and Servers, LDAPS, Simple and
+	// Security are not used. It can change what Samba lets nobody change over the
+	// network, which resource-based delegation is.
+	Socket string
 	// Dial opens connections; nil is a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// LookupSRV asks DNS, in the order in which the answers are to be tried; nil is
 	// the LookupSRV of net.DefaultResolver.
 	LookupSRV func(ctx context.Context, service, proto, name string) (string, []*net.SRV, error)
 }
+
+// PrivilegedSocket is where Samba has its socket for the system, below its private
+// directory.
+const PrivilegedSocket = "/var/lib/samba/private/ldap_priv/ldapi"
 
 // Simple is a sign-in by name and password.
 type Simple struct {
@@ -58,11 +68,24 @@ type Simple struct {
 // target is one controller to try.
 type target struct{ host, port string }
 
-func (t target) String() string { return net.JoinHostPort(t.host, t.port) }
+// address is the network and what to dial; a socket has no port.
+func (t target) address() (network, address string) {
+	if t.port == "" {
+		return "unix", t.host
+	}
+	return "tcp", net.JoinHostPort(t.host, t.port)
+}
+
+func (t target) String() string {
+	_, address := t.address()
+	return address
+}
 
 // check refuses, before anything is sent, what must not or cannot work.
 func (o Options) check() error {
 	switch {
+	case o.Socket != "":
+		return nil
 	case o.Simple == nil && o.Security == nil:
 		return errors.New("connect to the directory: nobody to sign in as")
 	case o.Simple == nil:
@@ -92,6 +115,8 @@ func (o Options) refused(reason string) error {
 // who signs in, for messages.
 func (o Options) who() string {
 	switch {
+	case o.Socket != "":
+		return "root on the controller"
 	case o.Simple != nil && o.Simple.User != "":
 		return o.Simple.User
 	case o.Simple == nil && o.Principal != "":
@@ -102,6 +127,9 @@ func (o Options) who() string {
 
 // where names the domain for messages, or the servers when it is not known.
 func (o Options) where() string {
+	if o.Socket != "" {
+		return "this machine"
+	}
 	if o.Domain != "" || len(o.Servers) == 0 {
 		return o.Domain
 	}
@@ -127,6 +155,9 @@ func (o Options) target(server string) target {
 
 // controllers lists what to try, in order.
 func (o Options) controllers(ctx context.Context) ([]target, error) {
+	if o.Socket != "" {
+		return []target{{o.Socket, ""}}, nil
+	}
 	var out []target
 	for _, s := range o.Servers {
 		out = append(out, o.target(s))

@@ -13,8 +13,13 @@ import (
 	"drover/internal/fault"
 )
 
-// signIn binds, and seals where there is no TLS.
+// signIn binds, and seals where there is no TLS. At the privileged socket everybody
+// is the system until a bind, which would take that away.
 func (c *Conn) signIn(ctx context.Context, over *tls.ConnectionState) error {
+	if c.options.Socket != "" {
+		c.wire.known.Store(true)
+		return nil
+	}
 	var err error
 	if s := c.options.Simple; s != nil {
 		err = c.ldap.Bind(s.User, s.Password)

@@ -53,7 +53,7 @@ var findingCodes = []Entry{
 	{ResourceDelegationAbsent, ClassRefused, 0, "Destination does not allow the source",
 		"{source} may not act for operators at {destination}: {attribute} of {account} does not allow \"{values}\"",
 		"With resource-based delegation the destination's account lists who may act at it, by itself or through a group.",
-		"add it: `drover delegation plan {source} {destination} --model resource-based`, then `drover delegation apply`"},
+		"add it: `drover delegation plan {source} {destination} --model resource-based`, then `drover delegation apply` (with Samba as root on the controller, with --ldapi)"},
 	{TransitionMissing, ClassRefused, 0, "Protocol transition is not allowed",
 		"{account} may act only for operators who signed in by Kerberos: userAccountControl lacks TRUSTED_TO_AUTH_FOR_DELEGATION",
 		"\"Use Kerberos only\" is set, or nothing. Operators who come another way, such as by the local socket, cannot be delegated.",
