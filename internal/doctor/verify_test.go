@@ -297,6 +297,28 @@ func TestVerifyTellsCausesApart(t *testing.T) {
 	}
 }
 
+func TestWrongObjectIsCuredInTheControllersTerms(t *testing.T) {
+	s := newSite("HV01", "HV02")
+	s.accounts = append(s.accounts, directory.Account{DN: "CN=svc,CN=Users", Class: directory.User, Name: "svc", DelegateTo: siteNames("HV02")})
+	s.find("HV01$").DelegateTo = []string{"cifs/HV02"}
+	fs := s.verify(t, delegation.Intent{}, siteOperator).of("HV01:HV02").Findings
+	i := slices.Index(codes(fs), fault.DelegationWrongObject)
+	if i < 0 || fs[i].Object != "svc" || fs[i].DN != "CN=svc,CN=Users" || len(fs[i].Values) != 5 || len(fs[i].Fix) != 5 ||
+		fs[i].Fix[4].Line != "samba-tool delegation del-service svc cifs/hv02.lab.drover.test -H ldap://dc1.lab.drover.test -U Administrator" {
+		t.Errorf("%+v", fs)
+	}
+	v := &verification{dir: windows{s}, plan: &delegation.Plan{}}
+	got := v.takeAway(directory.Account{DN: "CN=o'svc"}, []string{"cifs/HV02"})
+	if want := `Set-ADObject -Identity 'CN=o''svc' -Remove @{'msDS-AllowedToDelegateTo'='cifs/HV02'}`; len(got) != 1 || got[0].Line != want {
+		t.Errorf("%+v", got)
+	}
+}
+
+type windows struct{ *site }
+
+// Kind makes it a Windows controller.
+func (windows) Kind() directory.Controller { return directory.Windows }
+
 func TestVerifyNeverPassesWhatNobodyTried(t *testing.T) {
 	s := newSite("HV01", "HV02", "HV03")
 	s.absent["HV01"] = errors.New("no such agent")

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -34,7 +35,7 @@ func (v *verification) wrongObjects(ctx context.Context) error {
 				}
 			}
 			if mistaken(a, pair.Source, carried) {
-				pair.findings = append(pair.findings, wrongObject(a, pair.Direction, carried))
+				pair.findings = append(pair.findings, v.wrongObject(a, pair.Direction, carried))
 			}
 		}
 	}
@@ -74,10 +75,25 @@ func letters(s string) string {
 	}, strings.ToLower(s))
 }
 
-func wrongObject(a directory.Account, d delegation.Direction, carried []string) finding.Finding {
+func (v *verification) wrongObject(a directory.Account, d delegation.Direction, carried []string) finding.Finding {
 	f := finding.New(finding.Error, a.Name, fault.New(fault.DelegationWrongObject, "",
 		"object", a.Name, "attribute", directory.AttributeDelegateTo, "values", strings.Join(carried, `", "`)))
 	f.DN, f.Attribute, f.Values = a.DN, directory.AttributeDelegateTo, carried
 	f.Source, f.Destination = d.Source, d.Destination
+	f.Fix = v.takeAway(a, carried)
 	return f
+}
+
+// takeAway are the commands that remove values from a list.
+func (v *verification) takeAway(a directory.Account, values []string) []finding.Command {
+	if v.dir.Kind() != directory.Samba {
+		return []finding.Command{{Tool: finding.PowerShell, Line: fmt.Sprintf("Set-ADObject -Identity %s -Remove @{'%s'=%s}",
+			powerShell(a.DN), directory.AttributeDelegateTo, powerShell(values...))}}
+	}
+	d := DelegationFacts{Server: v.plan.Server}
+	var out []finding.Command
+	for _, value := range values {
+		out = append(out, finding.Command{Tool: finding.SambaTool, Line: d.sambaTool("del-service", a.Name, value)})
+	}
+	return out
 }
