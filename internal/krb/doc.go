@@ -16,6 +16,8 @@
 //     account being equal: where the difference matters, Identity.ProxyTarget has
 //     it from the PAC.
 //   - Forwardable is asked for only when the ticket-granting ticket is.
+//   - Referrals to other realms are followed for tickets in the own name only, each
+//     reply being checked (ticketFor); in an operator's name nothing leaves the realm.
 //
 // Only AES encryption types are used or accepted.
 package krb

@@ -108,9 +108,13 @@ func commonFault(err error, host, service string, now time.Time) error {
 	return nil
 }
 
-// otherFault is for a KDC error without a code of its own; other errors stay as
-// they are.
+// otherFault is for what a KDC answers that has no code of its own; other errors stay
+// as they are.
 func otherFault(err error, host, service string) error {
+	var r *referralError
+	if errors.As(err, &r) {
+		return fault.Wrap(err, fault.KerberosFailed, host, "service", service, "reason", r.Error())
+	}
 	var e *kdcError
 	if !errors.As(err, &e) {
 		return fmt.Errorf("ticket for %q: %w", service, err)

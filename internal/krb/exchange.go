@@ -147,39 +147,53 @@ func (c *realmClient) openAS(rb []byte, req *messages.ASReq, key types.Encryptio
 	if err != nil {
 		return nil, fmt.Errorf("AS-REP: %w", err)
 	}
-	return c.checkReply("AS", KindTGT, &rep.KDCRepFields, plain, &req.ReqBody, req.ReqBody.CName, c.realm)
+	return c.checkReply(tgsWant{step: "AS", kind: KindTGT, cname: req.ReqBody.CName, crealm: c.realm}, &rep.KDCRepFields, plain, &req.ReqBody)
 }
 
 // checkReply does what both exchanges have in common: the reply must answer this
-// request, for the client we meant and the service we named. A KDC that does not
-// know S4U answers with the caller's own name (MS-SFU 3.1.5.1.1.2).
-func (c *realmClient) checkReply(step, kind string, rep *messages.KDCRepFields, plain []byte, req *messages.KDCReqBody,
-	cname types.PrincipalName, crealm string) (*Ticket, error) {
+// request, for the client we meant and the service we named; where w.follow allows
+// it, it may be a referral instead. A KDC that does not know S4U answers with the
+// caller's own name (MS-SFU 3.1.5.1.1.2).
+func (c *realmClient) checkReply(w tgsWant, rep *messages.KDCRepFields, plain []byte, req *messages.KDCReqBody) (*Ticket, error) {
 	var d messages.EncKDCRepPart
-	if err := guard(step+" reply", func() error { return d.Unmarshal(plain) }); err != nil {
+	if err := guard(w.step+" reply", func() error { return d.Unmarshal(plain) }); err != nil {
 		return nil, err
 	}
 	if _, err := cipherOf(d.Key); err != nil {
-		return nil, fmt.Errorf("%s reply: %w", step, err)
+		return nil, fmt.Errorf("%s reply: %w", w.step, err)
+	}
+	t := &Ticket{kind: w.kind, ticket: rep.Ticket, key: d.Key, cname: rep.CName, crealm: rep.CRealm,
+		service: nameString(req.SName), flags: d.Flags, end: d.EndTime, obtained: c.now(), now: c.now}
+	if !sameName(d.SName, req.SName) && w.follow {
+		t.referral = referralTo(d.SName)
 	}
 	switch {
 	case d.Nonce != req.Nonce:
-		return nil, fmt.Errorf("%s reply does not answer this request (nonce)", step)
-	case !sameName(rep.CName, cname) || !equalRealm(rep.CRealm, crealm):
-		return nil, fmt.Errorf("%s reply is for %s, asked for %s (a KDC without S4U?)", step,
-			fullName(rep.CName, rep.CRealm), fullName(cname, crealm))
-	case !sameName(d.SName, req.SName):
-		return nil, fmt.Errorf("%s reply is for service %q, asked for %q (referrals to other realms are not followed)", step,
-			nameString(d.SName), nameString(req.SName))
+		return nil, fmt.Errorf("%s reply does not answer this request (nonce)", w.step)
+	case !sameName(rep.CName, w.cname) || !equalRealm(rep.CRealm, w.crealm):
+		return nil, fmt.Errorf("%s reply is for %s, asked for %s (a KDC without S4U?)", w.step,
+			fullName(rep.CName, rep.CRealm), fullName(w.cname, w.crealm))
+	case !sameName(d.SName, req.SName) && t.referral == "":
+		return nil, fmt.Errorf("%s reply is for service %q, asked for %q%s", w.step, nameString(d.SName), nameString(req.SName), elsewhere(d.SName))
 	case !equalRealm(d.SRealm, req.Realm):
-		return nil, fmt.Errorf("%s reply is for realm %s, asked for %s", step, d.SRealm, req.Realm)
+		return nil, fmt.Errorf("%s reply is for realm %s, asked for %s", w.step, d.SRealm, req.Realm)
 	case !c.now().Before(d.EndTime):
-		return nil, fmt.Errorf("%s reply: the ticket ended at %s", step, d.EndTime.Format(time.RFC3339))
+		return nil, fmt.Errorf("%s reply: the ticket ended at %s", w.step, d.EndTime.Format(time.RFC3339))
 	case len(rep.Ticket.SName.NameString) == 0:
-		return nil, fmt.Errorf("%s reply: ticket without a service name", step)
+		return nil, fmt.Errorf("%s reply: ticket without a service name", w.step)
 	}
-	return &Ticket{kind: kind, ticket: rep.Ticket, key: d.Key, cname: rep.CName, crealm: rep.CRealm,
-		service: nameString(req.SName), flags: d.Flags, end: d.EndTime, obtained: c.now(), now: c.now}, nil
+	if t.referral != "" {
+		t.kind, t.service = KindTGT, nameString(d.SName)
+	}
+	return t, nil
+}
+
+// elsewhere explains a referral where none is followed.
+func elsewhere(sname types.PrincipalName) string {
+	if realm := referralTo(sname); realm != "" {
+		return " (the service is in the realm " + realm + "; in an operator's name this stays within one realm)"
+	}
+	return ""
 }
 
 // tgsWant is one TGS request.
@@ -191,6 +205,7 @@ type tgsWant struct {
 	additional []messages.Ticket
 	cname      types.PrincipalName // the client the reply must be for
 	crealm     string
+	follow     bool // the reply may be a referral to another realm
 }
 
 // tgsExchange does RFC 4120 3.3 with tgt. Forwardable is asked for only when the
@@ -225,7 +240,7 @@ func (c *realmClient) tgsExchange(ctx context.Context, tgt *Ticket, w tgsWant) (
 	if err != nil {
 		return nil, fmt.Errorf("%s reply: %w", w.step, err)
 	}
-	return c.checkReply(w.step, w.kind, &rep.KDCRepFields, plain, &req.ReqBody, w.cname, w.crealm)
+	return c.checkReply(w, &rep.KDCRepFields, plain, &req.ReqBody)
 }
 
 // tgsAuth makes the AP-REQ of a TGS request, its authenticator covering the body.

@@ -33,6 +33,11 @@ type fakeKDC struct {
 	tgtEnd     time.Time // zero = ten hours from testNow
 	reply      func(*messages.TGSRep, *messages.EncKDCRepPart)
 	passesSeen int
+
+	realm  string              // of which it is the KDC
+	issues types.EncryptionKey // session key of the tickets that it gives
+	opens  types.EncryptionKey // session key of the tickets that it gets
+	refers string              // the realm to which it refers for every service
 }
 
 // tgsRequest is what the fake shows to a test.
@@ -46,7 +51,8 @@ func startFakeKDC(t *testing.T) *fakeKDC {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &fakeKDC{t: t, addr: l.Addr().String(), tgtFlags: []int{flags.Forwardable}}
+	k := &fakeKDC{t: t, addr: l.Addr().String(), tgtFlags: []int{flags.Forwardable},
+		realm: testRealm, issues: fakeSession, opens: fakeSession}
 	var wg sync.WaitGroup
 	wg.Add(1)
 	go func() {
@@ -159,10 +165,14 @@ func (k *fakeKDC) ticket(b []byte) []byte {
 	}
 	d := k.encPart(&req.ReqBody, k.tgtFlags)
 	rep := messages.TGSRep{KDCRepFields: k.fields(13, cname, req.ReqBody.SName)}
+	if k.refers != "" {
+		d.SName = types.PrincipalName{NameType: 2, NameString: []string{"krbtgt", k.refers}}
+		rep.Ticket.SName = d.SName
+	}
 	if k.reply != nil {
 		k.reply(&rep, d)
 	}
-	rep.EncPart = k.seal(d, fakeSession, keyusage.TGS_REP_ENCPART_SESSION_KEY)
+	rep.EncPart = k.seal(d, k.opens, keyusage.TGS_REP_ENCPART_SESSION_KEY)
 	out, err := rep.Marshal()
 	if err != nil {
 		k.t.Error(err)
@@ -171,14 +181,14 @@ func (k *fakeKDC) ticket(b []byte) []byte {
 }
 
 func (k *fakeKDC) encPart(req *messages.KDCReqBody, fl []int) *messages.EncKDCRepPart {
-	d := &messages.EncKDCRepPart{Key: fakeSession, LastReqs: []messages.LastReq{{LRValue: testNow}}, Nonce: req.Nonce,
-		Flags: types.NewKrbFlags(), AuthTime: testNow, StartTime: testNow, EndTime: testNow.Add(10 * time.Hour), SRealm: testRealm, SName: req.SName}
+	d := &messages.EncKDCRepPart{Key: k.issues, LastReqs: []messages.LastReq{{LRValue: testNow}}, Nonce: req.Nonce,
+		Flags: types.NewKrbFlags(), AuthTime: testNow, StartTime: testNow, EndTime: testNow.Add(10 * time.Hour), SRealm: k.realm, SName: req.SName}
 	types.SetFlags(&d.Flags, fl)
 	return d
 }
 
 func (k *fakeKDC) fields(msg int, cname, sname types.PrincipalName) messages.KDCRepFields {
-	return messages.KDCRepFields{PVNO: 5, MsgType: msg, CRealm: testRealm, CName: cname, Ticket: messages.Ticket{TktVNO: 5, Realm: testRealm,
+	return messages.KDCRepFields{PVNO: 5, MsgType: msg, CRealm: testRealm, CName: cname, Ticket: messages.Ticket{TktVNO: 5, Realm: k.realm,
 		SName: sname, EncPart: types.EncryptedData{EType: 18, KVNO: 1, Cipher: random(100)}}}
 }
 

@@ -199,7 +199,7 @@ func (h *Host) withTGT(ctx context.Context, w func(tgt *Ticket) (tgsWant, error)
 		if err != nil {
 			return nil, err
 		}
-		t, err := h.client.tgsExchange(ctx, tgt, want)
+		t, err := h.client.ticketFor(ctx, tgt, want)
 		h.trace(want.step, fullName(want.cname, want.crealm), nameString(want.sname), err)
 		if err == nil || !cached || h.uncached || !staleTGT(kdcCode(err)) {
 			return t, err
@@ -208,7 +208,8 @@ func (h *Host) withTGT(ctx context.Context, w func(tgt *Ticket) (tgsWant, error)
 	}
 }
 
-// Self gets a ticket for service in the host's own name.
+// Self gets a ticket for service in the host's own name, in whatever realm it is
+// that the KDC refers to.
 func (h *Host) Self(ctx context.Context, service string) (*Ticket, error) {
 	sname, err := parseService(service)
 	if err != nil {
@@ -219,7 +220,7 @@ func (h *Host) Self(ctx context.Context, service string) (*Ticket, error) {
 		return t, nil
 	}
 	t, err := h.withTGT(ctx, func(tgt *Ticket) (tgsWant, error) {
-		return tgsWant{step: "TGS", kind: KindSelf, sname: sname, options: []int{flags.Canonicalize}, cname: tgt.cname, crealm: tgt.crealm}, nil
+		return tgsWant{step: "TGS", kind: KindSelf, sname: sname, options: []int{flags.Canonicalize}, cname: tgt.cname, crealm: tgt.crealm, follow: true}, nil
 	})
 	if err != nil {
 		return nil, h.coded(err, service)

@@ -91,9 +91,9 @@ func (o *Operator) Expires() time.Time { return o.tgt.end }
 // Forwardable says whether the operator's tickets can be used for delegation.
 func (o *Operator) Forwardable() bool { return o.tgt.Forwardable() }
 
-// Ticket gets a ticket for service, from memory while it lasts. Faults:
-// service-name-unknown, kdc-unreachable, clock-skew, ticket-expired,
-// kerberos-failed.
+// Ticket gets a ticket for service, in whatever realm it is that the KDC refers to,
+// from memory while it lasts. Faults: service-name-unknown, kdc-unreachable,
+// clock-skew, ticket-expired, kerberos-failed.
 func (o *Operator) Ticket(ctx context.Context, service string) (*Ticket, error) {
 	sname, err := parseService(service)
 	if err != nil {
@@ -106,8 +106,8 @@ func (o *Operator) Ticket(ctx context.Context, service string) (*Ticket, error) 
 	if !o.client.now().Before(o.tgt.end) {
 		return nil, expired(o.Principal(), o.tgt.end, nil)
 	}
-	t, err := o.client.tgsExchange(ctx, o.tgt, tgsWant{step: "TGS", kind: KindSelf, sname: sname,
-		options: []int{flags.Canonicalize}, cname: o.tgt.cname, crealm: o.tgt.crealm})
+	t, err := o.client.ticketFor(ctx, o.tgt, tgsWant{step: "TGS", kind: KindSelf, sname: sname,
+		options: []int{flags.Canonicalize}, cname: o.tgt.cname, crealm: o.tgt.crealm, follow: true})
 	if err != nil {
 		return nil, o.coded(err, service)
 	}

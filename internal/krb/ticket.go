@@ -29,6 +29,7 @@ type Ticket struct {
 	end      time.Time
 	obtained time.Time
 	now      func() time.Time
+	referral string // the realm that a KDC referred to by it, in place of what was asked for
 }
 
 // Service is the service name the ticket is for.
