@@ -35,7 +35,8 @@ func NewRollback(b *Baseline, now map[string]directory.Entry, root directory.Roo
 		return nil, err
 	}
 	p := &Plan{Format: PlanFormat, Time: at, Server: root.Server, Kind: string(root.Kind), Domain: root.Domain, BaseDN: root.BaseDN,
-		SID: root.DomainSID, Rollback: b.Time.UTC().Format(time.RFC3339), Hosts: []Host{}, Pairs: []Pair{}, Changes: []Change{}}
+		SID: root.DomainSID, Rollback: b.Time.UTC().Format(time.RFC3339), Intent: Intent{Services: []string{}},
+		Hosts: []Host{}, Pairs: []Pair{}, Changes: []Change{}}
 	for _, o := range objects {
 		if err := p.restore(o, now); err != nil {
 			return nil, err

@@ -147,7 +147,7 @@ func testFlags(t *testing.T, f Fixture) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	with := strconv.Itoa(n | int(directory.FlagTrustedToAuth))
+	with := strconv.Itoa(n ^ int(directory.FlagTrustedToAuth))
 	f.modify(t, f.Host, mod(directory.Delete, flags, old), mod(directory.Add, flags, with))
 	f.want(t, f.Host, flags, with)
 	other := strconv.Itoa(n | int(directory.FlagNotDelegated))
