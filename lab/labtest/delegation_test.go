@@ -141,8 +141,12 @@ func TestDelegationOfFourHosts(t *testing.T) {
 	if p = s.plan(t, allHosts...); !p.Empty() || states(p)[delegation.Complete] != 12 {
 		t.Errorf("the same plan again is not empty: %+v", p.Changes)
 	}
-	if out := s.must(t, "delegation", "verify", "-o", "json"); strings.Count(out, `"state": "ok"`) != 12 {
-		t.Errorf("not all of 12 directions are good:\n%s", out)
+	if err := s.KInit(t.Context(), lab.UserOperator); err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.Drover(t.Context(), lab.UserOperator, "delegation", "verify", "-o", "json")
+	if err != nil || r.Status != 0 || strings.Count(r.Stdout, `"state": "ok"`) != 12 {
+		t.Errorf("not all of 12 directions are good: %v\n%s%s", err, r.Stdout, r.Stderr)
 	}
 	after := s.state(t)
 	s.must(t, "delegation", "rollback", baseline, "--dry-run")
