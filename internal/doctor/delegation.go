@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -39,8 +38,6 @@ type DelegationFacts struct {
 	// they could not be; ReadError then says why.
 	Source, OperatorAccount, Destination *directory.Account
 	ReadError                            error
-	// DestinationError is the part of ReadError that is about the service name.
-	DestinationError error
 	// Cause is what the KDC said.
 	Cause error
 }
@@ -68,9 +65,6 @@ func ExplainDelegation(d DelegationFacts) *fault.Error {
 	}
 	if d.Source.Disabled() {
 		return d.refused("the account " + d.Source.Name + " is disabled")
-	}
-	if name := d.nameless(service); name != "" {
-		return fault.Wrap(d.Cause, fault.ServiceUnknown, d.Host, "service", name)
 	}
 	return d.refused(d.unexplained())
 }
@@ -145,23 +139,6 @@ func (d DelegationFacts) lacking(s spn.Name) []string {
 		}
 	}
 	return out
-}
-
-// nameless gives the service name that no account carries, "" when it is there or
-// nothing is known. Some Samba controllers answer as for a missing right when the
-// escaped twin is not there.
-func (d DelegationFacts) nameless(s spn.Name) string {
-	if d.Destination == nil {
-		if errors.Is(d.DestinationError, directory.ErrNotFound) {
-			return s.String()
-		}
-		return ""
-	}
-	twin := spn.Twin(s.String())
-	if d.Controller != directory.Samba || twin == "" || len(d.Destination.ServiceNames) == 0 || spn.Contains(d.Destination.ServiceNames, twin) {
-		return ""
-	}
-	return twin
 }
 
 func (d DelegationFacts) missing(s spn.Name, values []string) *fault.Error {

@@ -135,29 +135,6 @@ func TestExplainDelegation(t *testing.T) {
 	}
 }
 
-// A service name that is not there looks like a right that is not there.
-func TestExplainDelegationKnowsMissingServiceNames(t *testing.T) {
-	for name, c := range map[string]struct {
-		change func(*DelegationFacts)
-		want   string
-	}{
-		"nobody has it":    {func(d *DelegationFacts) { d.Destination, d.DestinationError = nil, directory.ErrNotFound }, migration + "/HV02"},
-		"without its twin": {func(d *DelegationFacts) { d.Destination.ServiceNames = []string{migration + "/HV02"} }, twin + "/HV02"},
-		"with its twin":    {func(d *DelegationFacts) { d.Destination.ServiceNames = []string{migration + "/HV02", twin + "/HV02"} }, ""},
-		"Windows needs no twin": {func(d *DelegationFacts) {
-			d.Controller, d.Destination.ServiceNames = directory.Windows, []string{migration + "/HV02"}
-		}, ""},
-		"unread": {func(d *DelegationFacts) { d.Destination, d.DestinationError = nil, errors.New("no route") }, ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			got := ExplainDelegation(base(c.change))
-			if c.want == "" && got.Code != fault.DelegationRefused || c.want != "" && (got.Code != fault.ServiceUnknown || got.Args["service"] != c.want) {
-				t.Errorf("%s %q", got.Code, got.Args)
-			}
-		})
-	}
-}
-
 // stub is a directory of a few accounts.
 type stub map[string]directory.Account
 

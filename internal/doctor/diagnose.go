@@ -39,9 +39,6 @@ func DiagnoseDelegation(ctx context.Context, dir Directory, dirErr error, refusa
 		}
 		*r.to = &a
 	}
-	if d.Destination == nil {
-		d.DestinationError = errs[len(errs)-1] // the last that was read
-	}
 	d.ReadError = errors.Join(append([]error{dirErr}, errs...)...)
 	return ExplainDelegation(d)
 }
