@@ -28,12 +28,19 @@ type site struct{ *lab.Lab }
 // 13, with its QEMU and libvirt, instead of the machine's own packages.
 const rootfsEnv = "DROVER_LAB_ROOTFS"
 
+// directoryEnv chooses which Samba the domain controller of these tests is: "trixie"
+// for Debian 13's (4.22) instead of the machine's own.
+const directoryEnv = "DROVER_LAB_DIRECTORY"
+
 // startSite raises a lab for one test. o.Name tells labs of one program apart.
 func startSite(t *testing.T, o lab.Options) *site {
 	t.Helper()
 	o.Agent = agentProgram
 	if o.Rootfs == "" {
 		o.Rootfs = os.Getenv(rootfsEnv)
+	}
+	if o.Directory == "" {
+		o.Directory = os.Getenv(directoryEnv)
 	}
 	s := &site{lab.Start(t, o)}
 	for _, m := range s.Hosts() {
