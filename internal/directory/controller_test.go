@@ -32,6 +32,8 @@ type controllerStub struct {
 	below map[string][]string
 	// cutAt is the base of the search in which the controller goes away.
 	cutAt string
+	// say, when set, answers what it has an answer for.
+	say func(asked) *answer
 
 	mu    sync.Mutex
 	binds []string // names, or "GSSAPI"
@@ -117,6 +119,13 @@ func (c *controllerStub) talk(conn net.Conn) {
 			return
 		}
 		id, op := p.Children[0].Value.(int64), p.Children[1]
+		if c.say != nil && op.Tag != ldap.ApplicationBindRequest && op.Tag != ldap.ApplicationUnbindRequest {
+			q := parseAsked(p)
+			if a := c.say(q); a != nil {
+				reply(layer, id, q, *a)
+				continue
+			}
+		}
 		switch op.Tag {
 		case ldap.ApplicationBindRequest:
 			c.answerBind(layer, id, op)
@@ -280,3 +289,5 @@ func mustDial(t *testing.T, o Options) *Conn {
 	t.Cleanup(func() { c.Close() })
 	return c
 }
+
+func srv(host string, port uint16) *net.SRV { return &net.SRV{Target: host + ".", Port: port} }

@@ -69,6 +69,15 @@ func (c *Conn) For(ctx context.Context, dn string) (*Conn, error) {
 	return c.other(ctx, d.name)
 }
 
+// at is For without a search for what is in the domain itself, as nearly everything
+// is. What names no domain, and what is asked of a global catalogue, stays here.
+func (c *Conn) at(ctx context.Context, dn string) (*Conn, error) {
+	if d := domainOfDN(dn); d == "" || d == c.says.Domain || c.base == "" {
+		return c, nil
+	}
+	return c.For(ctx, dn)
+}
+
 // other gives the connection to another domain.
 func (c *Conn) other(ctx context.Context, domain string) (*Conn, error) {
 	c.mu.Lock()
@@ -82,6 +91,10 @@ func (c *Conn) other(ctx context.Context, domain string) (*Conn, error) {
 	n, err := Dial(ctx, o)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the domain %s: %w", domain, err)
+	}
+	if n.says.Domain != domain { // DNS led elsewhere
+		_ = n.Close()
+		return nil, unreachable(nil, domain, n.host+" is a controller of "+n.says.Domain)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

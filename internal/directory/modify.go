@@ -11,7 +11,7 @@ import (
 // number (MS-ADTS 2.2.12).
 const globalSecurityGroup = "-2147483646"
 
-// Modify changes one object, all or nothing. Faults: directory-access-denied,
+// Modify changes one object of the forest, all or nothing. Faults: directory-access-denied,
 // directory-changed, directory-object-gone, directory-limit, directory-unreachable;
 // delegation-model-unavailable from Samba for AttributeActOnBehalf.
 func (c *Conn) Modify(ctx context.Context, dn string, mods ...Mod) error {
@@ -20,6 +20,9 @@ func (c *Conn) Modify(ctx context.Context, dn string, mods ...Mod) error {
 	}
 	q, err := modifyRequest(dn, mods)
 	if err != nil {
+		return err
+	}
+	if c, err = c.at(ctx, dn); err != nil {
 		return err
 	}
 	return c.change(ctx, dn, mods, func() error { return c.ldap.Modify(q) })
@@ -58,11 +61,19 @@ func (c *Conn) AddGroup(ctx context.Context, g NewGroup) error {
 	if len(g.Members) > 0 {
 		q.Attribute(AttributeMember, g.Members)
 	}
+	c, err := c.at(ctx, g.DN)
+	if err != nil {
+		return err
+	}
 	return c.change(ctx, g.DN, nil, func() error { return c.ldap.Add(q) })
 }
 
 // DeleteObject deletes an object that has nothing below it.
 func (c *Conn) DeleteObject(ctx context.Context, dn string) error {
+	c, err := c.at(ctx, dn)
+	if err != nil {
+		return err
+	}
 	return c.change(ctx, dn, nil, func() error { return c.ldap.Del(ldap.NewDelRequest(dn, nil)) })
 }
 
@@ -73,7 +84,7 @@ func (c *Conn) change(ctx context.Context, dn string, mods []Mod, f func() error
 		return err
 	}
 	r := refusal{object: dn, addsOnly: true, writers: func(attribute string) []string {
-		who, _ := c.Writers(ctx, dn, attribute) // its failure is not what went wrong
+		who, _ := c.writers(ctx, dn, attribute) // its failure is not what went wrong
 		return who
 	}}
 	for _, m := range mods {

@@ -33,8 +33,12 @@ type NewGroup struct {
 
 // Accounts reads accounts, in pages, with every value of large attributes (range
 // retrieval, MS-ADTS 3.1.1.3.1.3.3), sorted by name. Protected is filled in, not
-// over a global catalogue, which does not know the members of that group.
+// over a global catalogue, which does not know the members of that group. A Base in
+// another domain of the forest is searched there; see Find for names.
 func (c *Conn) Accounts(ctx context.Context, q Query) (accounts []Account, err error) {
+	if c, err = c.at(ctx, q.Base); err != nil {
+		return nil, err
+	}
 	err = c.ask(ctx, cmp.Or(q.Base, c.base), func() error {
 		found, err := c.searchAccounts(q)
 		if err != nil {

@@ -18,9 +18,12 @@ const attributeDescriptor = "nTSecurityDescriptor"
 // (MS-ADTS 3.1.1.3.4.1.11).
 const descriptorParts = 7
 
-// Read reads attributes of one object, all values of large ones. Fault:
+// Read reads attributes of one object of the forest, all values of large ones. Fault:
 // directory-object-gone.
 func (c *Conn) Read(ctx context.Context, dn string, attributes ...string) (entry Entry, err error) {
+	if c, err = c.at(ctx, dn); err != nil {
+		return entry, err
+	}
 	err = c.ask(ctx, dn, func() error {
 		e, err := c.one(readRequest(dn, attributes))
 		if err == nil {

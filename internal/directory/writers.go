@@ -12,7 +12,15 @@ import (
 
 // Writers names who may write an attribute of an object, by its security
 // descriptor: account names where they can be resolved, else SIDs.
-func (c *Conn) Writers(ctx context.Context, dn, attribute string) (names []string, err error) {
+func (c *Conn) Writers(ctx context.Context, dn, attribute string) ([]string, error) {
+	c, err := c.at(ctx, dn)
+	if err != nil {
+		return nil, err
+	}
+	return c.writers(ctx, dn, attribute)
+}
+
+func (c *Conn) writers(ctx context.Context, dn, attribute string) (names []string, err error) {
 	err = c.ask(ctx, dn, func() error {
 		e, err := c.one(readRequest(dn, []string{attributeDescriptor}))
 		if err != nil {
