@@ -19,7 +19,8 @@ type checker struct {
 	policy *Policy
 	snap   *Snapshot
 	index  *index
-	cmd    commands
+	cmd    delegation.Commands
+	samba  bool
 	// hosts are those of the policy that can take part in a plan; off are disabled.
 	hosts, off []*directory.Account
 	isHost     map[*directory.Account]bool // both
@@ -32,7 +33,7 @@ type checker struct {
 // the policy cannot be carried out in this directory at all.
 func Check(p *Policy, s *Snapshot) ([]finding.Finding, error) {
 	c := &checker{policy: p, snap: s, index: newIndex(s), isHost: map[*directory.Account]bool{}, owner: map[string]*directory.Account{}}
-	c.cmd = commands{samba: s.Root.Kind == directory.Samba, server: s.Root.Server}
+	c.cmd, c.samba = delegation.CommandsFor(c.skeleton()), s.Root.Kind == directory.Samba
 	c.findHosts()
 	if err := c.checkDrift(); err != nil {
 		return nil, err
@@ -56,6 +57,25 @@ func (c *checker) result() []finding.Finding {
 	})
 	finding.Sort(out)
 	return out
+}
+
+// skeleton is a plan without hosts, of which package delegation makes findings and
+// commands.
+func (c *checker) skeleton() *delegation.Plan {
+	return &delegation.Plan{Kind: string(c.snap.Root.Kind), Server: c.snap.Root.Server, Intent: c.policy.Intent()}
+}
+
+// asHost is an account as plans know it.
+func asHost(a *directory.Account) delegation.Host {
+	return delegation.Host{Name: short(a.Name), FQDN: strings.ToLower(a.DNSHostName), Account: a.Name, DN: a.DN, SID: a.SID, AnyProtocol: a.AnyProtocol()}
+}
+
+// drover is a command line of Drover's own.
+func drover(line string, words ...string) []finding.Command {
+	if len(words) > 0 {
+		line += " " + finding.Quote(finding.Shell, words...)
+	}
+	return []finding.Command{{Tool: finding.Drover, Line: line}}
 }
 
 // report adds a finding about an account, a fault's texts with what was read.
@@ -174,7 +194,7 @@ func (c *checker) checkHosts() {
 	for _, a := range c.off {
 		c.report(a, fault.New(fault.HostAccountDisabled, "", "object", a.Name, "name", a.ShortName()), func(x *finding.Finding) {
 			x.Attribute, x.Values = directory.AttributeFlags, []string{"ACCOUNTDISABLE"}
-			x.Fix, x.Undo = []finding.Command{c.cmd.enabled(a, true)}, []finding.Command{c.cmd.enabled(a, false)}
+			x.Fix, x.Undo = c.cmd.Enabled(a.Name, true), c.cmd.Enabled(a.Name, false)
 		})
 	}
 	for _, a := range c.hosts {
@@ -185,7 +205,7 @@ func (c *checker) checkHosts() {
 			}
 			c.report(a, fault.New(fault.HostWithoutAES, "", "account", a.Name, "values", value), func(x *finding.Finding) {
 				x.Attribute, x.Values = directory.AttributeEncryptionTypes, []string{value}
-				x.Fix = []finding.Command{drover("drover host enroll"), c.cmd.aes(a)}
+				x.Fix = append(drover("drover host enroll"), c.cmd.AES(a.Name)...)
 			})
 		}
 	}
@@ -198,7 +218,7 @@ func (c *checker) checkOthers() {
 		if a.Unconstrained() && !a.IsController() && !c.policy.allowsUnconstrained(a.Name) {
 			c.report(a, fault.New(fault.Unconstrained, "", "account", a.Name), func(x *finding.Finding) {
 				x.Attribute, x.Values = directory.AttributeFlags, []string{"TRUSTED_FOR_DELEGATION"}
-				x.Fix = []finding.Command{c.cmd.anyService(a, false)}
+				x.Fix = c.cmd.AnyService(a.Name, false)
 			})
 		}
 		if !c.isHost[a] {
@@ -227,7 +247,7 @@ func (c *checker) checkWrongObject(a *directory.Account) {
 	values := shown(stored)
 	c.report(a, fault.New(fault.DelegationWrongObject, "", "object", a.Name, "attribute", directory.AttributeDelegateTo, "values", strings.Join(values, `", "`)), func(x *finding.Finding) {
 		x.Attribute, x.Values = directory.AttributeDelegateTo, values
-		x.Fix, x.Undo = c.cmd.delegation(a, false, stored), c.cmd.delegation(a, true, stored)
+		x.Fix, x.Undo = c.cmd.Delegation(asHost(a), false, stored), c.cmd.Delegation(asHost(a), true, stored)
 	})
 }
 

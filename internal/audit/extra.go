@@ -105,8 +105,8 @@ func (c *checker) reportExtra(l *extraList) {
 	c.report(a, fault.New(fault.DelegationExtra, "", "account", a.Name, "attribute", l.attribute, "values", strings.Join(values, `", "`)), func(x *finding.Finding) {
 		x.Attribute, x.Values = l.attribute, values
 		stored := storedAs(a.DelegateTo, l.values)
-		x.Fix = append([]finding.Command{drover("drover delegation plan --prune")}, c.cmd.delegation(a, false, stored)...)
-		x.Undo = c.cmd.delegation(a, true, stored)
+		x.Fix = append(drover("drover delegation plan --prune"), c.cmd.Delegation(asHost(a), false, stored)...)
+		x.Undo = c.cmd.Delegation(asHost(a), true, stored)
 	})
 }
 
@@ -117,13 +117,12 @@ func (c *checker) reportTrustees(l *extraList) {
 	f := fault.New(fault.DelegationExtra, "", "account", strings.Join(values, ", "), "attribute", l.attribute+" of "+a.Name, "values", strings.Join(values, `", "`))
 	c.report(a, f, func(x *finding.Finding) {
 		x.Attribute, x.Values = l.attribute, values
-		x.Fix = []finding.Command{drover("drover delegation plan --prune --model resource-based")}
-		if !c.cmd.samba {
-			return
-		}
+		x.Fix = drover("drover delegation plan --prune --model resource-based")
 		for _, v := range values {
-			x.Fix = append(x.Fix, c.cmd.samTool("delegation del-principal", a.Name, v))
-			x.Undo = append(x.Undo, c.cmd.samTool("delegation add-principal", a.Name, v))
+			if group := c.index.groups[strings.ToLower(v)] != nil; group || c.index.operator(v) != nil {
+				x.Fix = append(x.Fix, c.cmd.Trustee(asHost(a), v, group, false)...)
+				x.Undo = append(x.Undo, c.cmd.Trustee(asHost(a), v, group, true)...)
+			}
 		}
 	})
 }

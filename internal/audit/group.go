@@ -19,7 +19,7 @@ func (c *checker) checkGroup(plan *delegation.Plan) {
 		x := finding.New(severities[fault.ResourceDelegationAbsent], group, fault.New(fault.ResourceDelegationAbsent, "", "source", "the hosts", "destination", "each other",
 			"attribute", directory.AttributeMember, "account", "the group \""+group+"\", which does not exist,", "values", strings.Join(names, `", "`)))
 		x.DN, x.Attribute, x.Values = g.DN, directory.AttributeMember, names
-		x.Fix = []finding.Command{c.planGroup(group)}
+		x.Fix = planGroup(group)
 		c.found = append(c.found, x)
 	}
 	for _, change := range plan.Changes {
@@ -39,7 +39,7 @@ func (c *checker) checkGroup(plan *delegation.Plan) {
 	}
 }
 
-func (c *checker) planGroup(group string) finding.Command {
+func planGroup(group string) []finding.Command {
 	return drover("drover delegation plan --model group --group", group)
 }
 
@@ -58,8 +58,7 @@ func (c *checker) notMember(a *directory.Account, change delegation.Change, grou
 	c.report(a, fault.New(fault.ResourceDelegationAbsent, "", "source", a.ShortName(), "destination", "the other hosts",
 		"attribute", change.Attribute, "account", "the group \""+group+"\"", "values", a.Name), func(x *finding.Finding) {
 		x.Attribute, x.Values, x.Source = change.Attribute, []string{a.Name}, short(a.Name)
-		x.Fix = []finding.Command{c.planGroup(group), c.cmd.member(group, a, true)}
-		x.Undo = []finding.Command{c.cmd.member(group, a, false)}
+		x.Fix, x.Undo = append(planGroup(group), c.cmd.Member(group, a.DN, true)...), c.cmd.Member(group, a.DN, false)
 	})
 }
 
@@ -67,6 +66,6 @@ func (c *checker) notTrusting(a *directory.Account, group string) {
 	c.report(a, fault.New(fault.ResourceDelegationAbsent, "", "source", "members of the group \""+group+"\"", "destination", a.ShortName(),
 		"attribute", directory.AttributeActOnBehalf, "account", a.Name, "values", group), func(x *finding.Finding) {
 		x.Attribute, x.Values, x.Destination = directory.AttributeActOnBehalf, []string{group}, short(a.Name)
-		x.Fix = []finding.Command{c.planGroup(group)}
+		x.Fix, x.Undo = append(planGroup(group), c.cmd.Trustee(asHost(a), group, true, true)...), c.cmd.Trustee(asHost(a), group, true, false)
 	})
 }

@@ -49,14 +49,14 @@ func (c *checker) reportDuplicate(d Duplicate) {
 	c.report(about, fault.New(fault.ServiceNameDuplicate, "", "values", d.Name, "objects", strings.Join(names, ", ")), func(x *finding.Finding) {
 		x.Attribute, x.Values = directory.AttributeServiceNames, []string{d.Name}
 		if !sure { // nobody but the services' owners knows which account is the right one
-			x.Fix = []finding.Command{drover("drover spn find", d.Name)}
+			x.Fix = drover("drover spn find", d.Name)
 			return
 		}
 		for i := range d.Accounts {
 			if a := &d.Accounts[i]; !sameObject(a, about) {
 				stored := storedAs(a.ServiceNames, []string{d.Name})
-				x.Fix = append(x.Fix, c.cmd.serviceNames(a, false, d.Name, stored)...)
-				x.Undo = append(x.Undo, c.cmd.serviceNames(a, true, d.Name, stored)...)
+				x.Fix = append(x.Fix, c.cmd.ServiceNames(asHost(a), false, stored)...)
+				x.Undo = append(x.Undo, c.cmd.ServiceNames(asHost(a), true, stored)...)
 			}
 		}
 	})
@@ -89,18 +89,16 @@ func (c *checker) checkMisplaced() map[string]bool {
 func (c *checker) reportMisplaced(a, h *directory.Account, name string) {
 	c.report(a, fault.New(fault.ServiceNameMisplaced, "", "values", name, "destination", h.ShortName(), "object", a.Name), func(x *finding.Finding) {
 		x.Attribute, x.Values, x.Destination = directory.AttributeServiceNames, []string{name}, short(h.Name)
-		stored, wanted := storedAs(a.ServiceNames, []string{name}), spn.Stored(c.cmd.samba, name)
-		x.Fix = append(c.cmd.serviceNames(a, false, name, stored), c.cmd.serviceNames(h, true, name, wanted)...)
-		x.Undo = append(c.cmd.serviceNames(h, false, name, wanted), c.cmd.serviceNames(a, true, name, stored)...)
+		stored, wanted := storedAs(a.ServiceNames, []string{name}), spn.Stored(c.samba, name)
+		x.Fix = append(c.cmd.ServiceNames(asHost(a), false, stored), c.cmd.ServiceNames(asHost(h), true, wanted)...)
+		x.Undo = append(c.cmd.ServiceNames(asHost(h), false, wanted), c.cmd.ServiceNames(asHost(a), true, stored)...)
 	})
 }
 
 func (c *checker) checkMissing(a *directory.Account, misplaced map[string]bool) {
-	stored := delegation.MissingServiceNames(*a, c.policy.Services, c.snap.Mappings, c.cmd.samba)
+	stored := delegation.MissingServiceNames(*a, c.policy.Services, c.snap.Mappings, c.samba)
 	stored = slices.DeleteFunc(stored, func(v string) bool { return misplaced[spn.Key(v)] })
-	plan := &delegation.Plan{Kind: string(c.snap.Root.Kind), Server: c.snap.Root.Server, Intent: c.policy.Intent()}
-	h := delegation.Host{Name: short(a.Name), FQDN: strings.ToLower(a.DNSHostName), Account: a.Name, DN: a.DN, SID: a.SID}
-	if f, found := delegation.ServiceNameFinding(plan, h, stored); found {
+	if f, found := delegation.ServiceNameFinding(c.skeleton(), asHost(a), stored); found {
 		c.add(f)
 	}
 }

@@ -25,20 +25,20 @@ func (c *checker) checkOperators() {
 		if a.Disabled() {
 			c.report(a, fault.New(fault.OperatorDisabled, "", "object", a.Name), func(x *finding.Finding) {
 				x.Attribute, x.Values = directory.AttributeFlags, []string{"ACCOUNTDISABLE"}
-				x.Fix, x.Undo = []finding.Command{c.cmd.enabled(a, true)}, []finding.Command{c.cmd.enabled(a, false)}
+				x.Fix, x.Undo = c.cmd.Enabled(a.Name, true), c.cmd.Enabled(a.Name, false)
 			})
 		}
 		if a.Sensitive() {
 			c.report(a, fault.New(fault.OperatorSensitive, "", "operator", a.Name, "reason",
 				`the account is marked "sensitive and cannot be delegated" (NOT_DELEGATED in userAccountControl)`), func(x *finding.Finding) {
 				x.Attribute, x.Values = directory.AttributeFlags, []string{"NOT_DELEGATED"}
-				x.Fix, x.Undo = []finding.Command{c.cmd.sensitive(a, false)}, []finding.Command{c.cmd.sensitive(a, true)}
+				x.Fix, x.Undo = c.cmd.Sensitive(a.Name, false), c.cmd.Sensitive(a.Name, true)
 			})
 		}
 		if a.Protected {
 			c.report(a, fault.New(fault.OperatorSensitive, "", "operator", a.Name, "reason", "the account is a member of Protected Users"), func(x *finding.Finding) {
 				x.Attribute, x.Values = "memberOf", []string{protectedUsers}
-				x.Fix, x.Undo = []finding.Command{c.cmd.member(protectedUsers, a, false)}, []finding.Command{c.cmd.member(protectedUsers, a, true)}
+				x.Fix, x.Undo = c.cmd.Member(protectedUsers, a.Name, false), c.cmd.Member(protectedUsers, a.Name, true)
 			})
 		}
 	}

@@ -201,10 +201,10 @@ func TestMembershipIsSeenOnTheGroup(t *testing.T) {
 func TestDeletedAndRenamedAccounts(t *testing.T) {
 	w := newWorld(3)
 	x := watch(t, w, "hosts: [HV01, HV02]")
-	_, told := x.wait()
+	x.wait()
 	w.account("HV01$").DelegateTo, w.account("HV02$").DelegateTo = names(2, "Microsoft Virtual System Migration Service", "cifs"), names(1, "Microsoft Virtual System Migration Service", "cifs")
 	w.touch(w.account("HV01$").DN, w.account("HV02$").DN)
-	if told = x.next(); !slices.Contains(told, "cleared delegation-extra HV01$") {
+	if told := x.next(); !slices.Contains(told, "cleared delegation-extra HV01$") {
 		t.Errorf("%q", told)
 	}
 	// It moves to another container: the same account, by its SID.
@@ -215,7 +215,7 @@ func TestDeletedAndRenamedAccounts(t *testing.T) {
 	w.usn++
 	w.changed = append(w.changed, directory.Changed{DN: `CN=HV02\0ADEL:3f2b,CN=Deleted Objects,` + base, USN: w.usn, Deleted: true},
 		directory.Changed{DN: `CN=someone\0ADEL:77,CN=Deleted Objects,` + base, USN: w.usn, Deleted: true})
-	if told = x.next(); !slices.Contains(told, "appeared host-not-in-directory HV02") {
+	if told := x.next(); !slices.Contains(told, "appeared host-not-in-directory HV02") {
 		t.Errorf("%q", told)
 	}
 }

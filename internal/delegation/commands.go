@@ -10,15 +10,16 @@ import (
 	"drover/internal/spn"
 )
 
-// commands writes what cures a finding, in the terms of the directory at hand:
+// Commands writes what cures a finding, in the terms of the directory at hand:
 // samba-tool where the controllers are Samba's, PowerShell where they are Windows'.
-type commands struct {
+type Commands struct {
 	samba  bool
 	server string
 }
 
-func commandsFor(p *Plan) commands {
-	return commands{p.Kind == string(directory.Samba), p.Server}
+// CommandsFor the directory that a plan was made from: it goes by Kind and Server.
+func CommandsFor(p *Plan) Commands {
+	return Commands{p.Kind == string(directory.Samba), p.Server}
 }
 
 // typeable says that values can be part of one line.
@@ -31,7 +32,7 @@ func typeable(values ...string) bool {
 	return true
 }
 
-func (c commands) sambaTool(verb string, words ...string) []finding.Command {
+func (c Commands) sambaTool(verb string, words ...string) []finding.Command {
 	if !typeable(words...) {
 		return nil
 	}
@@ -62,7 +63,7 @@ func drover(line string, words ...string) []finding.Command {
 }
 
 // values adds stored values to an attribute, or else removes them.
-func (c commands) values(dn, attribute string, add bool, values []string) []finding.Command {
+func (c Commands) values(dn, attribute string, add bool, values []string) []finding.Command {
 	if !typeable(values...) || !typeable(dn) {
 		return nil
 	}
@@ -74,8 +75,8 @@ func (c commands) values(dn, attribute string, add bool, values []string) []find
 		finding.Quote(finding.PowerShell, dn), how, finding.Quote(finding.PowerShell, attribute), finding.Quote(finding.PowerShell, values...))}}
 }
 
-// delegation adds stored values to a host's delegation list, or else removes them.
-func (c commands) delegation(h Host, add bool, values []string) []finding.Command {
+// Delegation adds stored values to a host's delegation list, or else removes them.
+func (c Commands) Delegation(h Host, add bool, values []string) []finding.Command {
 	if !c.samba {
 		return c.values(h.DN, directory.AttributeDelegateTo, add, values)
 	}
@@ -90,10 +91,10 @@ func (c commands) delegation(h Host, add bool, values []string) []finding.Comman
 	return out
 }
 
-// trustee lets an account or a group act at a host, or else no more. Samba (4.17,
+// Trustee lets an account or a group act at a host, or else no more. Samba (4.17,
 // 4.22) refuses the attribute over LDAP to everybody: samba-tool has to work on the
 // controller's own database, as root there.
-func (c commands) trustee(h Host, trustee string, group, add bool) []finding.Command {
+func (c Commands) Trustee(h Host, trustee string, group, add bool) []finding.Command {
 	if c.samba {
 		c.server = ""
 		if add {
@@ -114,9 +115,9 @@ func (c commands) trustee(h Host, trustee string, group, add bool) []finding.Com
 		"Set-ADComputer -Identity $c -PrincipalsAllowedToDelegateToAccount "+list, trustee, h.Account)
 }
 
-// member adds an account, by name or distinguished name, to a group, or else
+// Member adds an account, by name or distinguished name, to a group, or else
 // removes it.
-func (c commands) member(group, account string, add bool) []finding.Command {
+func (c Commands) Member(group, account string, add bool) []finding.Command {
 	switch {
 	case c.samba && strings.Contains(account, "="):
 		verb := "group removemembers"
@@ -134,8 +135,8 @@ func (c commands) member(group, account string, add bool) []finding.Command {
 	return powerShell("Remove-ADGroupMember -Identity %s -Members %s -Confirm:$false", group, account)
 }
 
-// serviceNames adds service names to a host, or else removes them.
-func (c commands) serviceNames(h Host, add bool, values []string) []finding.Command {
+// ServiceNames adds service names to a host, or else removes them.
+func (c Commands) ServiceNames(h Host, add bool, values []string) []finding.Command {
 	verb := "delete"
 	if add {
 		verb = "add"
@@ -150,25 +151,30 @@ func (c commands) serviceNames(h Host, add bool, values []string) []finding.Comm
 	return out
 }
 
-// anyProtocol sets TRUSTED_TO_AUTH_FOR_DELEGATION, or else clears it.
-func (c commands) anyProtocol(account string, on bool) []finding.Command {
+// AnyProtocol sets TRUSTED_TO_AUTH_FOR_DELEGATION, or else clears it.
+func (c Commands) AnyProtocol(account string, on bool) []finding.Command {
 	return c.flag(account, on, "delegation for-any-protocol", "TrustedToAuthForDelegation")
 }
 
-// anyService sets TRUSTED_FOR_DELEGATION, or else clears it.
-func (c commands) anyService(account string, on bool) []finding.Command {
+// AnyService sets TRUSTED_FOR_DELEGATION, or else clears it.
+func (c Commands) AnyService(account string, on bool) []finding.Command {
 	return c.flag(account, on, "delegation for-any-service", "TrustedForDelegation")
 }
 
-func (c commands) flag(account string, on bool, verb, parameter string) []finding.Command {
+// Sensitive sets NOT_DELEGATED, or else clears it.
+func (c Commands) Sensitive(account string, on bool) []finding.Command {
+	return c.flag(account, on, "user sensitive", "AccountNotDelegated")
+}
+
+func (c Commands) flag(account string, on bool, verb, parameter string) []finding.Command {
 	if c.samba {
 		return c.sambaTool(verb, account, map[bool]string{true: "on", false: "off"}[on])
 	}
 	return powerShell("Set-ADAccountControl -Identity %s -"+parameter+" "+map[bool]string{true: "$true", false: "$false"}[on], account)
 }
 
-// enabled enables an account, or else disables it.
-func (c commands) enabled(account string, on bool) []finding.Command {
+// Enabled enables an account, or else disables it.
+func (c Commands) Enabled(account string, on bool) []finding.Command {
 	switch {
 	case c.samba && on:
 		return c.sambaTool("user enable", account)
@@ -180,8 +186,8 @@ func (c commands) enabled(account string, on bool) []finding.Command {
 	return powerShell("Disable-ADAccount -Identity %s", account)
 }
 
-// aes sets msDS-SupportedEncryptionTypes to AES128 and AES256, 24.
-func (c commands) aes(account string) []finding.Command {
+// AES sets msDS-SupportedEncryptionTypes to AES128 and AES256, 24.
+func (c Commands) AES(account string) []finding.Command {
 	if !c.samba {
 		return powerShell("Set-ADComputer -Identity %s -KerberosEncryptionType AES128,AES256", account)
 	}
@@ -192,7 +198,7 @@ func (c commands) aes(account string) []finding.Command {
 }
 
 // encryptionTypes puts msDS-SupportedEncryptionTypes back to what it was.
-func (c commands) encryptionTypes(h Host, types uint32) []finding.Command {
+func (c Commands) encryptionTypes(h Host, types uint32) []finding.Command {
 	switch {
 	case !typeable(h.Account, h.DN):
 		return nil

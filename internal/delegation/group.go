@@ -187,10 +187,10 @@ func (b *planner) extraMembers(g directory.Group, members []string) {
 	f := finding.New(finding.Warning, g.Name, fault.New(fault.DelegationExtra, "", "account", "group "+g.Name,
 		"attribute", directory.AttributeMember, "values", strings.Join(members, "\", \"")))
 	f.DN, f.Attribute, f.Values = g.DN, directory.AttributeMember, slices.Clip(members)
-	c := commandsFor(b.plan)
+	c := CommandsFor(b.plan)
 	for _, dn := range members {
-		f.Fix = append(f.Fix, c.member(g.Name, dn, false)...)
-		f.Undo = append(f.Undo, c.member(g.Name, dn, true)...)
+		f.Fix = append(f.Fix, c.Member(g.Name, dn, false)...)
+		f.Undo = append(f.Undo, c.Member(g.Name, dn, true)...)
 	}
 	b.plan.Findings = append(b.plan.Findings, f)
 }

@@ -50,8 +50,8 @@ func newFinding(s finding.Severity, h Host, attribute string, code fault.Code, k
 func disabled(p *Plan, h host) (finding.Finding, bool) {
 	f := finding.New(finding.Error, h.Name, fault.New(fault.HostAccountDisabled, "", "object", h.Name, "name", h.short))
 	f.DN, f.Attribute, f.Evidence = h.DN, directory.AttributeFlags, evidenceOfFlags(h.Flags)
-	c := commandsFor(p)
-	f.Fix, f.Undo = c.enabled(h.Name, true), c.enabled(h.Name, false)
+	c := CommandsFor(p)
+	f.Fix, f.Undo = c.Enabled(h.Name, true), c.Enabled(h.Name, false)
 	return f, h.Disabled()
 }
 
@@ -61,8 +61,8 @@ func unconstrained(p *Plan, h host) (finding.Finding, bool) {
 	f := finding.New(finding.Critical, h.Name, fault.New(fault.Unconstrained, "", "account", h.Name))
 	f.DN, f.Attribute, f.Evidence = h.DN, directory.AttributeFlags, evidenceOfFlags(h.Flags)
 	f.Values = FlagNames(directory.FlagTrustedForAny)
-	c := commandsFor(p)
-	f.Fix, f.Undo = c.anyService(h.Name, false), c.anyService(h.Name, true)
+	c := CommandsFor(p)
+	f.Fix, f.Undo = c.AnyService(h.Name, false), c.AnyService(h.Name, true)
 	return f, h.Unconstrained() && !h.IsController()
 }
 
@@ -77,8 +77,8 @@ func withoutAES(p *Plan, h Host, types uint32) (finding.Finding, bool) {
 	}
 	f := newFinding(finding.Warning, h, directory.AttributeEncryptionTypes, fault.HostWithoutAES, "account", h.Account, "values", value)
 	f.Evidence = directory.AttributeEncryptionTypes + " is " + value
-	c := commandsFor(p)
-	f.Fix, f.Undo = c.aes(h.Account), c.encryptionTypes(h, types)
+	c := CommandsFor(p)
+	f.Fix, f.Undo = c.AES(h.Account), c.encryptionTypes(h, types)
 	return f, types&aesTypes == 0
 }
 
@@ -86,13 +86,13 @@ func withoutAES(p *Plan, h Host, types uint32) (finding.Finding, bool) {
 // the plan wants it: it lacks and the host is the source of a direction, or it is
 // set and Protocol is KerberosOnly. It goes by Host.AnyProtocol.
 func TransitionFinding(p *Plan, h Host) (finding.Finding, bool) {
-	c := commandsFor(p)
+	c := CommandsFor(p)
 	needed := needsTransition(p.Intent, c.samba) && isSource(p.Intent, h.Name)
 	f := newFinding(finding.Error, h, directory.AttributeFlags, fault.TransitionMissing, "account", h.Account)
-	f.Fix, f.Undo = c.anyProtocol(h.Account, true), c.anyProtocol(h.Account, false)
+	f.Fix, f.Undo = c.AnyProtocol(h.Account, true), c.AnyProtocol(h.Account, false)
 	if p.Intent.Protocol == KerberosOnly {
 		f = newFinding(finding.Warning, h, directory.AttributeFlags, fault.TransitionExtra, "account", h.Account)
-		f.Fix, f.Undo = c.anyProtocol(h.Account, false), c.anyProtocol(h.Account, true)
+		f.Fix, f.Undo = c.AnyProtocol(h.Account, false), c.AnyProtocol(h.Account, true)
 	}
 	f.Values = []string{TrustedToAuth}
 	return f, needed && !h.AnyProtocol || p.Intent.Protocol == KerberosOnly && h.AnyProtocol
@@ -110,8 +110,8 @@ func ServiceNameFinding(p *Plan, h Host, missing []string) (finding.Finding, boo
 	}
 	f := newFinding(finding.Error, h, directory.AttributeServiceNames, fault.ServiceNameMissing, "values", quoted(missing), "destination", h.Name)
 	f.Values, f.Destination = missing, h.Name
-	c := commandsFor(p)
-	f.Fix, f.Undo = c.serviceNames(h, true, missing), c.serviceNames(h, false, missing)
+	c := CommandsFor(p)
+	f.Fix, f.Undo = c.ServiceNames(h, true, missing), c.ServiceNames(h, false, missing)
 	return f, true
 }
 
@@ -124,8 +124,8 @@ func (b *planner) staleNames(h host, values []string) {
 	f := newFinding(finding.Warning, as, directory.AttributeDelegateTo, fault.DelegationStaleName,
 		"attribute", directory.AttributeDelegateTo, "account", h.Name, "values", quoted(values))
 	f.Values, f.Source = values, h.short
-	c := commandsFor(b.plan)
-	f.Fix, f.Undo = c.delegation(as, false, values), c.delegation(as, true, values)
+	c := CommandsFor(b.plan)
+	f.Fix, f.Undo = c.Delegation(as, false, values), c.Delegation(as, true, values)
 	b.add(f, true)
 }
 

@@ -49,7 +49,7 @@ func (p *Plan) host(name string) (Host, bool) {
 }
 
 func constrainedFindings(p *Plan, pair Pair, from Host) []finding.Finding {
-	c := commandsFor(p)
+	c := CommandsFor(p)
 	attribute := directory.AttributeDelegateTo
 	var out []finding.Finding
 	if len(pair.Missing) > 0 {
@@ -57,15 +57,15 @@ func constrainedFindings(p *Plan, pair Pair, from Host) []finding.Finding {
 			"attribute", attribute, "account", from.Account, "values", quoted(pair.Missing))
 		f.Values = pair.Missing
 		f.Evidence = fmt.Sprintf("%d of %d values are there", len(pair.Present), len(pair.Present)+len(pair.Missing))
-		f.Fix = append(planned(p, pair.Direction), c.delegation(from, true, pair.Missing)...)
-		f.Undo = c.delegation(from, false, pair.Missing)
+		f.Fix = append(planned(p, pair.Direction), c.Delegation(from, true, pair.Missing)...)
+		f.Undo = c.Delegation(from, false, pair.Missing)
 		out = append(out, f)
 	}
 	if len(pair.Extra) > 0 {
 		f := newFinding(finding.Warning, from, attribute, fault.DelegationExtra, "account", from.Account, "attribute", attribute,
 			"values", quoted(pair.Extra))
 		f.Values = pair.Extra
-		f.Fix, f.Undo = c.delegation(from, false, pair.Extra), c.delegation(from, true, pair.Extra)
+		f.Fix, f.Undo = c.Delegation(from, false, pair.Extra), c.Delegation(from, true, pair.Extra)
 		out = append(out, f)
 	}
 	return out
@@ -92,21 +92,21 @@ func incompleteness(pair Pair) fault.Code {
 // trusteeFindings is for the models that write the destination's descriptor. Values
 // of the pair are account names there, or the group's.
 func trusteeFindings(p *Plan, pair Pair, from, to Host) []finding.Finding {
-	c := commandsFor(p)
+	c := CommandsFor(p)
 	var out []finding.Finding
 	for _, v := range pair.Missing {
 		group := p.Intent.Model == GroupBased && v == p.Intent.Group
 		f := newFinding(finding.Error, to, directory.AttributeActOnBehalf, fault.ResourceDelegationAbsent, "source", pair.Source,
 			"destination", pair.Destination, "attribute", directory.AttributeActOnBehalf, "account", to.Account, "values", v)
-		f.Fix, f.Undo = c.trustee(to, v, group, true), c.trustee(to, v, group, false)
+		f.Fix, f.Undo = c.Trustee(to, v, group, true), c.Trustee(to, v, group, false)
 		if p.Intent.Model == GroupBased && !group {
 			f = finding.New(finding.Error, p.Intent.Group, fault.New(fault.ResourceDelegationAbsent, "", "source", pair.Source,
 				"destination", pair.Destination, "attribute", directory.AttributeMember, "account", p.Intent.Group, "values", v))
 			f.Attribute = directory.AttributeMember
-			f.Fix, f.Undo = c.member(p.Intent.Group, v, true), c.member(p.Intent.Group, v, false)
+			f.Fix, f.Undo = c.Member(p.Intent.Group, v, true), c.Member(p.Intent.Group, v, false)
 		}
 		f.Values = []string{v}
-		if !c.samba || f.Attribute == directory.AttributeMember { // see commands.trustee
+		if !c.samba || f.Attribute == directory.AttributeMember { // see Commands.Trustee
 			f.Fix = append(planned(p, pair.Direction), f.Fix...)
 		}
 		out = append(out, f)
@@ -117,9 +117,9 @@ func trusteeFindings(p *Plan, pair Pair, from, to Host) []finding.Finding {
 			"attribute", directory.AttributeActOnBehalf+" of "+to.Account, "values", v)
 		f.Values = []string{v}
 		if group && !isSource(p.Intent, from.Name) {
-			f.Fix, f.Undo = c.member(v, from.Account, false), c.member(v, from.Account, true)
+			f.Fix, f.Undo = c.Member(v, from.Account, false), c.Member(v, from.Account, true)
 		} else {
-			f.Fix, f.Undo = c.trustee(to, v, group, false), c.trustee(to, v, group, true)
+			f.Fix, f.Undo = c.Trustee(to, v, group, false), c.Trustee(to, v, group, true)
 		}
 		out = append(out, f)
 	}
