@@ -2,6 +2,7 @@ package delegation
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"drover/internal/directory"
@@ -9,9 +10,9 @@ import (
 	"drover/internal/spn"
 )
 
-// Selection says which hosts an intent is about: those named, those below an
-// organisational unit, or, with neither, every computer account that carries the
-// migration service's name.
+// Selection says which hosts an intent is about: those named, of whatever domain of
+// the forest, those below an organisational unit, or, with neither, every computer
+// account of the domain that carries the migration service's name.
 type Selection struct {
 	Names []string
 	OU    string
@@ -21,6 +22,7 @@ type Selection struct {
 type Source interface {
 	Root(ctx context.Context) (directory.Root, error)
 	Accounts(ctx context.Context, q directory.Query) ([]directory.Account, error)
+	Find(ctx context.Context, names []string) ([]directory.Account, error)
 	Groups(ctx context.Context, names ...string) ([]directory.Group, error)
 	Mappings(ctx context.Context) ([]string, error)
 }
@@ -74,8 +76,12 @@ func Load(ctx context.Context, d Source, sel Selection, in Intent, now time.Time
 }
 
 // readNames looks for the hosts in the lists that no account read so far carries,
-// so that a name which is gone can be told from one of another kind of server.
+// so that a name which is gone can be told from one of another kind of server. Lists
+// of hosts of other domains name what is there, about which nothing is said.
 func readNames(ctx context.Context, d Source, in Intent, s *State) error {
+	if slices.ContainsFunc(s.Hosts, func(h directory.Account) bool { return domainDN(h.DN) != domainDN(s.Root.BaseDN) }) {
+		return nil
+	}
 	if left := UncarriedHosts(in, *s); len(left) > 0 {
 		found, err := d.Accounts(ctx, directory.Query{Names: left})
 		if err != nil {
@@ -98,7 +104,7 @@ func readNames(ctx context.Context, d Source, in Intent, s *State) error {
 func selected(ctx context.Context, d Source, sel Selection, carriers []directory.Account) ([]directory.Account, error) {
 	switch {
 	case len(sel.Names) > 0:
-		found, err := d.Accounts(ctx, directory.Query{Names: sel.Names})
+		found, err := d.Find(ctx, sel.Names)
 		if err != nil {
 			return nil, err
 		}

@@ -35,6 +35,10 @@ func (f *fake) Accounts(_ context.Context, q directory.Query) (out []directory.A
 	return out, nil
 }
 
+func (f *fake) Find(ctx context.Context, names []string) ([]directory.Account, error) {
+	return f.Accounts(ctx, directory.Query{Names: names})
+}
+
 func (f *fake) Modify(_ context.Context, dn string, mods ...directory.Mod) error {
 	for i := range f.accounts {
 		a := &f.accounts[i]
@@ -227,6 +231,6 @@ func TestAccountByEveryNameItHas(t *testing.T) {
 
 type failing struct{ *fake }
 
-func (failing) Accounts(context.Context, directory.Query) ([]directory.Account, error) {
+func (failing) Find(context.Context, []string) ([]directory.Account, error) {
 	return nil, errors.New("gone")
 }

@@ -16,6 +16,7 @@ import (
 type Directory interface {
 	Root(ctx context.Context) (directory.Root, error)
 	Accounts(ctx context.Context, q directory.Query) ([]directory.Account, error)
+	Find(ctx context.Context, names []string) ([]directory.Account, error)
 	Mappings(ctx context.Context) ([]string, error)
 	Modify(ctx context.Context, dn string, mods ...directory.Mod) error
 }
@@ -34,7 +35,7 @@ type Change struct {
 // Empty says that nothing happens.
 func (c *Change) Empty() bool { return len(c.Add) == 0 && len(c.Delete) == 0 }
 
-// Account finds one account by short name, sAMAccountName, full name or
+// Account finds one account of the forest by short name, sAMAccountName, full name or
 // distinguished name. A short name means the computer before a user of that name,
 // as setspn has it. Faults: host-not-in-directory, host-name-is-address,
 // host-name-ambiguous.
@@ -42,7 +43,7 @@ func Account(ctx context.Context, d Directory, name string) (directory.Account, 
 	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
 		return directory.Account{}, fault.New(fault.HostNameIsAddress, "", "name", name)
 	}
-	found, err := d.Accounts(ctx, directory.Query{Names: []string{name}})
+	found, err := d.Find(ctx, []string{name})
 	if err != nil {
 		return directory.Account{}, err
 	}
