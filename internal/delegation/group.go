@@ -113,6 +113,9 @@ func (b *planner) group() (member []bool, err error) {
 	g := b.s.Group
 	b.in.Group = g.Name
 	b.plan.Intent.Group = g.Name
+	if err := b.reaches(*g); err != nil {
+		return nil, err
+	}
 	byDN := map[string]int{}
 	for i, h := range b.hosts {
 		byDN[strings.ToLower(h.DN)] = i
@@ -139,6 +142,26 @@ func (b *planner) group() (member []bool, err error) {
 	b.extraMembers(*g, surplus)
 	b.change(c)
 	return member, nil
+}
+
+// reaches refuses a group that cannot have the sources as members, or that does not
+// count at the destinations. Of a group whose type is hidden nothing is known.
+func (b *planner) reaches(g directory.Group) error {
+	if g.Type != 0 && g.Type&directory.GroupSecurity == 0 {
+		return usage("%q is a group for mail and no security group", g.Name)
+	}
+	for i, h := range b.hosts {
+		switch {
+		case domainDN(h.DN) == domainDN(g.DN):
+		case b.source[i] && g.Type&directory.GroupGlobal != 0:
+			return usage("%s is of another domain than the group %q, which is a global one and cannot have it as a member; make the group universal, or use --model %s",
+				h.short, g.Name, ResourceBased)
+		case b.destination[i] && g.Type&directory.GroupDomainLocal != 0:
+			return usage("%s is of another domain than the group %q, which is domain-local and does not count there; make the group universal, or use --model %s",
+				h.short, g.Name, ResourceBased)
+		}
+	}
+	return nil
 }
 
 func (b *planner) newGroup() error {

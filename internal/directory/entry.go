@@ -45,8 +45,19 @@ type Group struct {
 	Name    string // sAMAccountName
 	SID     string
 	Members []string // distinguished names of direct members
+	Type    uint32   // groupType, 0 when it may not be read
 	USN     int64
 }
+
+// Bits of groupType (MS-ADTS 2.2.12). A global group has members of its own domain
+// only; a domain-local group counts in its own domain only; a universal group may
+// have members of every domain and counts in all of them.
+const (
+	GroupGlobal      uint32 = 0x2
+	GroupDomainLocal uint32 = 0x4
+	GroupUniversal   uint32 = 0x8
+	GroupSecurity    uint32 = 0x80000000 // it is in tickets; else it is for mail only
+)
 
 // Changed is an object that changed after a USN.
 type Changed struct {

@@ -81,7 +81,7 @@ func (c *Conn) searchAccounts(q Query) ([]*ldap.Entry, error) {
 func (c *Conn) Groups(ctx context.Context, names ...string) (groups []Group, err error) {
 	err = c.ask(ctx, strings.Join(names, ", "), func() error {
 		found, err := c.searchEach(names, nameFilter, func(names string) *ldap.SearchRequest {
-			return c.subtree("(&(objectCategory=group)"+names+")", "sAMAccountName", "objectSid", AttributeMember, "uSNChanged")
+			return c.subtree("(&(objectCategory=group)"+names+")", "sAMAccountName", "objectSid", AttributeMember, "groupType", "uSNChanged")
 		})
 		if err != nil {
 			return err
@@ -91,8 +91,12 @@ func (c *Conn) Groups(ctx context.Context, names ...string) (groups []Group, err
 			if err != nil {
 				return fmt.Errorf("%s: %w", e.DN, err)
 			}
+			kind, err := number(e.GetAttributeValue("groupType"))
+			if err != nil {
+				return fmt.Errorf("groupType of %s is malformed: %w", e.DN, err)
+			}
 			groups = append(groups, Group{DN: e.DN, Name: e.GetAttributeValue("sAMAccountName"), SID: sid,
-				Members: e.GetAttributeValues(AttributeMember), USN: usnOf(e)})
+				Members: e.GetAttributeValues(AttributeMember), Type: kind, USN: usnOf(e)})
 		}
 		return nil
 	})

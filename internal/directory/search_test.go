@@ -110,14 +110,14 @@ func rangedMembers(total, most int) func(asked) answer {
 		}
 		return answer{entries: []*ldap.Entry{{DN: "CN=G", Attributes: []*ldap.EntryAttribute{
 			{Name: "member"}, {Name: fmt.Sprintf("member;range=%d-%s", from, name), Values: values},
-			{Name: "objectSid", Values: []string{testSID(7)}}, {Name: "objectGUID", Values: []string{"0123456789abcdef"}}}}}}
+			{Name: "objectSid", Values: []string{testSID(7)}}, {Name: "groupType", Values: []string{globalSecurityGroup}}, {Name: "objectGUID", Values: []string{"0123456789abcdef"}}}}}}
 	}
 }
 
 func TestEveryValueOfALargeAttributeIsRead(t *testing.T) {
 	c, all := scripted(t, Windows, rangedMembers(3200, 1500))
 	g, err := c.Groups(t.Context(), "G")
-	if err != nil || len(g) != 1 || len(g[0].Members) != 3200 || g[0].Members[3199] != "CN=m3199" || g[0].SID != "S-1-5-21-1-2-3-7" {
+	if err != nil || len(g) != 1 || len(g[0].Members) != 3200 || g[0].Members[3199] != "CN=m3199" || g[0].SID != "S-1-5-21-1-2-3-7" || g[0].Type != GroupGlobal|GroupSecurity {
 		t.Fatalf("%v", err)
 	}
 	if len(*all) != 3 {
