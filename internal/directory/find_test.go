@@ -245,3 +245,17 @@ func TestControllerOfAnotherDomainIsNotTakenForIt(t *testing.T) {
 		t.Errorf("asked %s", got)
 	}
 }
+
+func TestPrincipalsAreReadInTheirRealm(t *testing.T) {
+	for name, want := range map[string]string{"TWICE$": "example.test", "TWICE$@EXAMPLE.TEST": "example.test", "TWICE$@A.EXAMPLE.TEST": "a.example.test",
+		"TWICE$@suffix.test": "example.test", "HV01$@A.EXAMPLE.TEST": ""} {
+		n, members, c := hostsOfForest(t)
+		a, err := c.Account(t.Context(), name)
+		if domainOfDN(a.DN) != want || (err == nil) != (want != "") {
+			t.Errorf("%s: %s, %v", name, a.DN, err)
+		}
+		if got := members["example.test"].seen(); strings.HasSuffix(name, "EXAMPLE.TEST") && want == "example.test" && (strings.Contains(got, "partitions") || n.calls() != "") {
+			t.Errorf("%s: asked %s", name, got)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"drover/internal/spn"
@@ -18,9 +19,13 @@ const (
 )
 
 // Account reads an account by sAMAccountName ("HV01$", "operator"), by principal
-// ("operator@REALM"), or by service name ("cifs/HV01"). It fails with ErrNotFound
-// when no account has the name, and when a service name is on several accounts.
+// ("operator@REALM", of whatever domain of the forest the realm is), or by service
+// name ("cifs/HV01"). It fails with ErrNotFound when no account has the name, and
+// when a service name is on several accounts.
 func (c *Conn) Account(ctx context.Context, name string) (a Account, err error) {
+	if c, err = c.ofRealm(ctx, name); err != nil {
+		return Account{}, fmt.Errorf("read account %q: %w", name, err)
+	}
 	err = c.ask(ctx, name, func() error {
 		e, err := c.find(name)
 		if err != nil {
@@ -39,6 +44,25 @@ func (c *Conn) Account(ctx context.Context, name string) (a Account, err error) 
 		return Account{}, fmt.Errorf("read account %q: %w", name, err)
 	}
 	return a, nil
+}
+
+// ofRealm gives the connection to the domain that a principal is of, because its name
+// alone can be another account's here. A realm that is no domain of the forest may be
+// a suffix for names of any domain.
+func (c *Conn) ofRealm(ctx context.Context, principal string) (*Conn, error) {
+	at := strings.LastIndexByte(principal, '@')
+	realm := strings.ToLower(principal[at+1:])
+	if at < 0 || realm == c.says.Domain || strings.Contains(principal, "/") {
+		return c, nil
+	}
+	domains, err := c.domains(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(domains, func(d domainOfForest) bool { return d.name == realm }) {
+		return c, nil
+	}
+	return c.other(ctx, realm)
 }
 
 // accountFilter looks for a name in the attribute it can be in.
