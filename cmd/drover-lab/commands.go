@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"drover/lab"
+	"drover/lab/benchdirectory"
 	"drover/lab/demo"
 )
 
@@ -25,7 +26,7 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.PersistentFlags().StringVar(&name, "name", lab.DefaultName, "the lab's name; labs of different names do not disturb each other")
-	root.AddCommand(newUp(&name), newDown(&name), newStatus(&name), newShell(&name), newGuest(), newDemo(&name))
+	root.AddCommand(newUp(&name), newDown(&name), newStatus(&name), newShell(&name), newGuest(), newDemo(&name), newBenchDirectory())
 	return root
 }
 
@@ -223,5 +224,34 @@ func newDemo(name *string) *cobra.Command {
 	c.Flags().StringVar(&o.Lab.Rootfs, "rootfs", "machine", "what hosts run on: the packages of this `machine`, or trixie (Debian 13)")
 	c.Flags().StringVar(&o.Lab.Assets, "assets", "", "directory with bin/ and guest/; default: build of the source tree")
 	c.Flags().StringVar(&o.Report, "report", "build/demo.json", "`file` for the figures")
+	return c
+}
+
+func newBenchDirectory() *cobra.Command {
+	var o benchdirectory.Options
+	c := &cobra.Command{
+		Use:   "bench-directory",
+		Short: "Measure the directory side in a large domain; exit status 1 when a target is missed",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := lab.Missing(o.Lab); err != nil {
+				return err
+			}
+			o.Stdout, o.Stderr = c.OutOrStdout(), c.ErrOrStderr()
+			missed, err := benchdirectory.Run(c.Context(), o)
+			if err == nil && missed {
+				err = errors.New("a figure has missed its target")
+			}
+			return err
+		},
+	}
+	// A lab of its own: with --name's default it would meet the one that is being used.
+	c.Flags().StringVar(&o.Lab.Name, "name", "bench-directory", "the lab's name; it is taken down at the end")
+	c.Flags().StringVar(&o.Lab.Directory, "directory", "trixie", "which Samba the domain controller is: this `machine`'s, or trixie's (Debian 13, 4.22)")
+	c.Flags().StringVar(&o.Lab.Assets, "assets", "", "directory with bin/drover; default: build of the source tree")
+	c.Flags().IntVar(&o.Hosts, "hosts", 500, "hosts that may delegate to one another")
+	c.Flags().IntVar(&o.Users, "users", 10000, "users that the directory has besides")
+	c.Flags().IntVar(&o.Rounds, "rounds", 5, "how often each figure is taken")
+	c.Flags().StringVar(&o.Report, "report", "build/bench-directory.json", "`file` for the figures")
 	return c
 }
