@@ -120,6 +120,7 @@ func (c *Conn) readElsewhere(ctx context.Context, dns []string, domains []domain
 		}
 		byDomain[d.name] = append(byDomain[d.name], dn)
 	}
+	slices.Sort(order)
 	for _, domain := range order {
 		n, err := c.other(ctx, domain)
 		if err != nil {
