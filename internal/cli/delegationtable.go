@@ -115,7 +115,7 @@ func printOther(w io.Writer, p *delegation.Plan) error {
 		if _, err := fmt.Fprintf(w, "\n%s may also delegate to (%s):\n", clean(h.Account), fate); err != nil {
 			return err
 		}
-		for _, v := range h.Other {
+		for _, v := range withTwins(h.Other) {
 			_, _ = fmt.Fprintf(w, "  %s\n", clean(v))
 		}
 	}

@@ -1,6 +1,7 @@
 package delegation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,6 +40,9 @@ func Apply(ctx context.Context, d Directory, p *Plan, o ApplyOptions) (*Result, 
 			"have", fmt.Sprintf("%s (%s)", root.Domain, root.DomainSID))
 	}
 	a.survey(ctx)
+	if err := a.writable(ctx); err != nil {
+		return a.result(), err
+	}
 	if a.gone == nil && slices.ContainsFunc(a.targets, func(t *target) bool { return t.work }) {
 		if err := a.baseline(); err != nil {
 			return a.result(), err
@@ -62,6 +66,30 @@ type target struct {
 // needsGroup says that a change waits for the group that the plan makes.
 func (t *target) needsGroup() bool {
 	return slices.ContainsFunc(t.changes, func(c Change) bool { return slices.Contains(c.Add, GroupTrustee) })
+}
+
+// attributeWritable lists what the caller may write of an object (MS-ADTS
+// 3.1.1.4.5.22).
+const attributeWritable = "allowedAttributesEffective"
+
+// writable refuses, before anything is written, what Samba's controllers do not take
+// over the network: without descriptors a new group would be of no use.
+func (a *applier) writable(ctx context.Context) error {
+	if a.gone != nil || a.root.Kind != directory.Samba || a.root.Local {
+		return nil
+	}
+	for _, t := range a.targets {
+		if !t.work || !slices.ContainsFunc(t.changes, func(c Change) bool { return c.Attribute == directory.AttributeActOnBehalf }) {
+			continue
+		}
+		e, err := a.d.Read(ctx, t.result.DN, attributeWritable)
+		if err != nil || containsFold(e.Strings(attributeWritable), directory.AttributeActOnBehalf) {
+			return err
+		}
+		return fault.New(fault.DelegationModel, a.root.Server, "server", a.root.Server, "model", cmp.Or(string(a.p.Intent.Model), string(ResourceBased)),
+			"reason", "Samba lets nobody change "+directory.AttributeActOnBehalf+" over the network")
+	}
+	return nil
 }
 
 func (t *target) removal() bool { return t.create == nil && t.changes[0].Attribute == "" }

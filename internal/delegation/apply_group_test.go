@@ -152,3 +152,21 @@ func TestOnlyTheGroupThatWasMadeIsRemoved(t *testing.T) {
 		})
 	}
 }
+
+// Over the network Samba refuses descriptors, whoever asks: then nothing is written,
+// above all no group that would be of no use.
+func TestNothingIsWrittenWhereDescriptorsAreRefused(t *testing.T) {
+	s := newSite(directory.Samba, 3)
+	s.populate(t)
+	s.NoDescriptors = true
+	before := s.Snapshot()
+	r, b, err := s.run(t, s.groupPlan(t))
+	if !fault.Is(err, fault.DelegationModel) || b != nil || outcomes(r) != "not-tried not-tried not-tried not-tried" {
+		t.Errorf("%v, baseline %v, %s", err, b, outcomes(r))
+	}
+	if s.Snapshot() != before {
+		t.Errorf("something was written:\n%s", s.Snapshot())
+	}
+	s.SetRoot(func(r *directory.Root) { r.Local = true })
+	s.mustRun(t, s.groupPlan(t)) // as root on the controller
+}

@@ -80,5 +80,6 @@ type Root struct {
 	Controller   string // dsServiceName, the controller's own object
 	InvocationID string // USNs are comparable between two answers with the same one
 	GlobalCat    bool   // it is a global catalogue
+	Local        bool   // reached by its privileged socket, with the system's rights
 	Controllers  int    // controllers of the domain: with more than one, changes take effect there after replication
 }

@@ -98,7 +98,7 @@ func (c *Conn) explain(err error, r refusal) error {
 func missesMember(answer *ldap.Error) bool {
 	text := fmt.Sprint(answer.Err)
 	// Samba 4.17 and 4.22; Windows (ERROR_MEMBER_NOT_IN_ALIAS, ERROR_MEMBER_NOT_IN_GROUP).
-	for _, t := range []string{"Attribute member doesn't exist for target GUID", "00000561:", "00000529:"} {
+	for _, t := range []string{"Attribute member doesn't exist for target GUID", "Attribute member already deleted for target GUID", "00000561:", "00000529:"} {
 		if strings.Contains(text, t) {
 			return true
 		}

@@ -28,6 +28,7 @@ func (c *Conn) readRootDSE() error {
 	c.says = Root{Server: e.GetAttributeValue("dnsHostName"), Kind: c.kind, BaseDN: c.base,
 		ConfigDN: e.GetAttributeValue("configurationNamingContext"), ForestDN: e.GetAttributeValue("rootDomainNamingContext"),
 		Domain: domainOfDN(c.base), Controller: e.GetAttributeValue("dsServiceName"),
+		Local:     c.options.Socket != "",
 		GlobalCat: strings.EqualFold(e.GetAttributeValue("isGlobalCatalogReady"), "TRUE")}
 	return nil
 }

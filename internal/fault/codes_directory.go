@@ -104,8 +104,8 @@ var directoryCodes = []Entry{
 		"as root on the controller: `drover delegation apply PLAN --ldapi`; or use --model constrained"},
 	{DelegationCrossDomain, ClassRefused, 0, "Constrained delegation ends at the domain",
 		"{source} and {destination} belong to different domains; constrained delegation does not reach across",
-		"A list on the source's account works only towards services of the same domain (MS-SFU 3.2.5.2). Resource-based delegation reaches across.",
-		"use `drover delegation plan --model resource-based`"},
+		"A list on the source's account works only towards services of the same domain (MS-SFU 3.2.5.2). Resource-based delegation reaches across between Hyper-V hosts; Drover's own moves stay within a domain.",
+		"for Hyper-V hosts use `drover delegation plan --model resource-based`"},
 
 	{PlanMalformed, ClassUsage, 0, "Not a plan",
 		"{name} is not a plan: {reason}",

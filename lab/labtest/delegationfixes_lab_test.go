@@ -29,7 +29,9 @@ func TestCommandsOfDelegationFindings(t *testing.T) {
 			x := &fixing{domain: d, admin: d.administrator(t)}
 			x.spoil(t)
 			for _, model := range delegation.Models {
-				t.Run(string(model), func(t *testing.T) { x.cureAndUndo(t, delegation.Intent{Model: model, Services: []string{spn.Migration}}) })
+				t.Run(string(model), func(t *testing.T) {
+					x.cureAndUndo(t, delegation.Intent{Model: model, Services: []string{spn.Migration}})
+				})
 			}
 		})
 	}

@@ -34,12 +34,15 @@ type Directory struct {
 	// directory, as somebody else would. It must be set before the first request.
 	Before func(Request) error
 
-	mu      sync.Mutex
-	root    directory.Root
-	objects map[string]*object // by distinguished name, lower case
-	counts  map[string]int
-	usn     int64
-	rid     int
+	mu   sync.Mutex
+	root directory.Root
+	// NoDescriptors is Samba's way over the network: nobody may write the descriptors of
+	// resource-based delegation.
+	NoDescriptors bool
+	objects       map[string]*object // by distinguished name, lower case
+	counts        map[string]int
+	usn           int64
+	rid           int
 }
 
 type object struct {
@@ -217,6 +220,9 @@ func (d *Directory) Read(ctx context.Context, dn string, attributes ...string) (
 		if v := o.values[strings.ToLower(a)]; len(v) > 0 {
 			e.Attributes[a] = slices.Clone(v)
 		}
+	}
+	if slices.Contains(attributes, "allowedAttributesEffective") && !d.NoDescriptors {
+		e.Attributes["allowedAttributesEffective"] = [][]byte{[]byte(directory.AttributeActOnBehalf)}
 	}
 	return e, nil
 }
