@@ -27,6 +27,9 @@ var allHosts = []string{lab.HV01, lab.HV02, lab.HV03, lab.HV04}
 func startOffice(t *testing.T, o lab.Options) *office {
 	t.Helper()
 	o.NoAgents = o.Agent == ""
+	if o.Directory == "" {
+		o.Directory = os.Getenv(directoryEnv)
+	}
 	if o.Hosts == nil {
 		o.Hosts = []string{}
 	}
