@@ -10,33 +10,46 @@ import (
 
 func TestStreamsThatNobodyAcceptsAreLimited(t *testing.T) {
 	e := newEnv(t, Timing{Grace: 200 * time.Millisecond})
-	var waiting []*Stream
-	for i := range maxPending + 1 {
-		st, err := e.dial.DialData(e.ctx, e.opt, KindDisk, uint32(i))
+	type ending struct {
+		index uint32
+		err   error
+	}
+	endings := make(chan ending, maxPending+1)
+	opened := map[uint32]*Stream{}
+	for i := range uint32(maxPending + 1) {
+		st, err := e.dial.DialData(e.ctx, e.opt, KindDisk, i)
 		if err != nil {
 			t.Fatal(i, err)
 		}
 		t.Cleanup(func() { st.Close() })
-		waiting = append(waiting, st)
+		opened[i] = st
+		go func() {
+			_, err := io.ReadAll(st)
+			endings <- ending{i, err}
+		}()
 	}
-	// They come up one after the other, so the last is the one over the limit.
-	last := waiting[maxPending]
-	if _, err := last.Read(make([]byte, 1)); !fault.Is(err, fault.ProtocolError) {
-		t.Errorf("the one over the limit: %v", err)
+	// Which one comes up last, and so is over the limit, is not said: the other end
+	// takes them up at the same time.
+	over := <-endings
+	if !fault.Is(over.err, fault.ProtocolError) {
+		t.Errorf("the one over the limit: %v", over.err)
 	}
 	first, err := e.sess.Accept(e.ctx)
 	if err != nil || first.Err() != nil {
 		t.Fatal(err, first.Err())
 	}
-	defer first.Close()
 	e.unregister() // closes those that wait, and only those
-	for _, st := range waiting[1:maxPending] {
-		if _, err := io.ReadAll(st); !fault.Is(err, fault.PeerGone) {
-			t.Errorf("one that waited: %v", err)
+	for range maxPending - 1 {
+		if end := <-endings; end.index == first.Index() || !fault.Is(end.err, fault.PeerGone) {
+			t.Errorf("%d, which waited: %v", end.index, end.err)
 		}
 	}
-	if err := waiting[0].Err(); err != nil {
+	if err := opened[first.Index()].Err(); err != nil {
 		t.Errorf("the accepted one: %v", err)
+	}
+	first.Close()
+	if end := <-endings; end.index != first.Index() {
+		t.Errorf("%d ended last, and %d was accepted", end.index, first.Index())
 	}
 }
 
