@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"drover/internal/delegation"
 	"drover/internal/directory"
 	"drover/internal/fault"
 	"drover/internal/finding"
@@ -19,27 +20,14 @@ const aesTypes = 0x18
 // stands for many (HTTP, cifs), the migration service and storage.
 var classes = []string{"HOST", "HTTP", spn.Storage, spn.Migration}
 
-// NamesFor are the plain service names that a host needs and does not have.
-// mappings are the classes that HOST stands for.
+// NamesFor are the plain service names that a host needs and does not have, or has
+// without the twin that Samba's controllers need. mappings are the classes that
+// HOST stands for.
 func NamesFor(a directory.Account, mappings []string, twins bool) []string {
 	var out []string
-	have := func(name string) bool {
-		for _, v := range spn.Stored(twins, name) {
-			if !spn.Contains(a.ServiceNames, v) {
-				return false
-			}
-		}
-		return true
-	}
-	for _, class := range classes {
-		for _, host := range []string{a.ShortName(), a.DNSHostName} {
-			if host == "" {
-				continue
-			}
-			byHost := spn.Contains(mappings, class) && (have(spn.For("HOST", host)) || spn.Contains(out, spn.For("HOST", host)))
-			if n := spn.For(class, host); !have(n) && !byHost {
-				out = append(out, n)
-			}
+	for _, v := range delegation.MissingServiceNames(a, classes, mappings, twins) {
+		if n := spn.Plain(v); !spn.Contains(out, n) {
+			out = append(out, n)
 		}
 	}
 	return out
