@@ -133,7 +133,14 @@ func states(p delegation.Plan) map[delegation.PairState]int {
 }
 
 func TestDelegationOfFourHosts(t *testing.T) {
-	s := startOffice(t, lab.Options{Name: "deleg4", Hosts: allHosts, Agent: agentProgram})
+	for _, samba := range []string{"machine", "trixie"} {
+		t.Run(samba, func(t *testing.T) {
+			fourHosts(t, startOffice(t, lab.Options{Name: "deleg4", Directory: samba, Hosts: allHosts, Agent: agentProgram}))
+		})
+	}
+}
+
+func fourHosts(t *testing.T, s *office) {
 	s.clear(t)
 	before := s.state(t)
 	p := s.plan(t, allHosts...)
