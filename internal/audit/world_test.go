@@ -76,7 +76,7 @@ func (w *world) addUser(name string, flags uint32) *directory.Account {
 }
 
 func (w *world) addGroup(name string, members ...string) *directory.Group {
-	g := &directory.Group{DN: "CN=" + name + ",CN=Users," + base, Name: name, SID: "S-1-5-21-1-2-3-9" + fmt.Sprint(len(w.groups)), Members: members}
+	g := &directory.Group{DN: "CN=" + name + ",CN=Users," + base, Name: name, SID: "S-1-5-21-1-2-3-900" + fmt.Sprint(len(w.groups)), Members: members}
 	w.groups = append(w.groups, g)
 	return g
 }

@@ -172,6 +172,9 @@ func (a *applier) surveyObject(ctx context.Context, t *target) (err error) {
 	if t.entry, err = a.read(ctx, t); err != nil {
 		return err
 	}
+	if err := a.surveyMembers(ctx, t); err != nil {
+		return err
+	}
 	mods, pending, _, err := a.edits(t, t.entry)
 	t.work = len(mods) > 0 || pending
 	return err

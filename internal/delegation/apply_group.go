@@ -90,6 +90,30 @@ func (a *applier) createGroup(ctx context.Context, t *target) error {
 // made; those below are the domain's own (MS-DTYP 2.4.2.4).
 const firstOwnRID = 1000
 
+// ofDomain says that a group came with the domain, such as Domain Admins. Whoever is
+// in one has rights that have nothing to do with delegation.
+func ofDomain(g directory.Group) bool {
+	rid, err := strconv.Atoi(g.SID[strings.LastIndexByte(g.SID, '-')+1:])
+	return err != nil || rid < firstOwnRID
+}
+
+// surveyMembers refuses to change the members of what is no group of hosts. The
+// plan's intent names the group, and is in the same file that somebody may have
+// edited.
+func (a *applier) surveyMembers(ctx context.Context, t *target) error {
+	if !slices.ContainsFunc(t.changes, func(c Change) bool { return c.Attribute == directory.AttributeMember }) {
+		return nil
+	}
+	found, err := a.d.Groups(ctx, t.result.DN)
+	if err != nil {
+		return err
+	}
+	if len(found) != 1 || ofDomain(found[0]) {
+		return fault.Wrap(errors.New("it is no group that somebody made for hosts"), fault.PlanStale, "", "attribute", "objectSid", "object", t.result.DN)
+	}
+	return nil
+}
+
 // surveyRemoval makes sure that what a rollback removes is a group that somebody
 // made, with the members that the plan saw.
 func (a *applier) surveyRemoval(ctx context.Context, t *target) error {
@@ -111,8 +135,7 @@ func (a *applier) surveyRemoval(ctx context.Context, t *target) error {
 	if len(found) != 1 {
 		return stale("objectClass", "it is no group")
 	}
-	rid, err := strconv.Atoi(found[0].SID[strings.LastIndexByte(found[0].SID, '-')+1:])
-	if err != nil || rid < firstOwnRID {
+	if ofDomain(found[0]) {
 		return stale("objectSid", "it is a group of the domain's own")
 	}
 	if Digest(e.Attributes[directory.AttributeMember]) != c.Before {

@@ -170,3 +170,22 @@ func TestNothingIsWrittenWhereDescriptorsAreRefused(t *testing.T) {
 	s.SetRoot(func(r *directory.Root) { r.Local = true })
 	s.mustRun(t, s.groupPlan(t)) // as root on the controller
 }
+
+// A plan is a file that somebody may have edited: with it, hosts would become, or
+// others cease to be, members of Domain Admins.
+func TestMembersOfTheDomainsOwnGroupsAreNotChanged(t *testing.T) {
+	s := newSite(directory.Samba, 2)
+	b := s.mustRun(t, s.groupPlan(t))
+	group := b.Created[0]
+	s.Set(group, "objectSid", delegationtest.DomainSID+"-512")
+	p := s.groupPlan(t)
+	p.NewGroup = nil
+	dn := s.stranger()
+	p.Changes = []delegation.Change{{DN: group, Account: delegation.DefaultGroup, Attribute: member, Add: []string{dn}, Delete: s.Get(group, member)[:1],
+		Before: delegation.Digest([][]byte{[]byte(s.Get(group, member)[0]), []byte(s.Get(group, member)[1])})}}
+	r, again, err := s.run(t, p)
+	wantCode(t, err, fault.PlanPartlyApplied)
+	if got := outcomes(r); got != "failed:plan-stale" || again != nil || slices.Contains(s.Get(group, member), dn) {
+		t.Error(got, again, s.Get(group, member))
+	}
+}

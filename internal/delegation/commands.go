@@ -228,6 +228,9 @@ func planned(p *Plan, d Direction) []finding.Command {
 	if p.Intent.Model == GroupBased && p.Intent.Group != DefaultGroup {
 		line += " --group " + finding.Quote(finding.Shell, p.Intent.Group)
 	}
+	if p.NewGroup != nil && p.Intent.GroupOU != "" {
+		line += " --group-ou " + finding.Quote(finding.Shell, p.Intent.GroupOU)
+	}
 	return []finding.Command{{Tool: finding.Drover, Line: line + " -o json > plan.json"},
 		{Tool: finding.Drover, Line: "drover delegation apply plan.json"}}
 }

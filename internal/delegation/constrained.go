@@ -115,10 +115,13 @@ func (b *planner) sort(l *lists, from int) sorted {
 	n := len(b.hosts)
 	s := sorted{present: make([][]string, n), missing: make([][]string, n), extra: make([][]string, n)}
 	have := make([]string, l.total) // by slot
-	again := map[int][]string{}     // case variants of what is there, by destination
+	again := map[int][]string{}     // case variants of what is there, and twins of it, by destination
 	for _, v := range b.hosts[from].DelegateTo {
 		at, known := l.slots[strings.ToLower(v)]
-		switch {
+		switch twinOf, twin := l.slots[spn.Key(v)]; {
+		case !known && twin && spn.IsTwin(v) && b.wants(from, twinOf.destination):
+			// Windows does not need it, and another controller of the domain may be Samba's.
+			again[twinOf.destination] = append(again[twinOf.destination], v)
 		case !known:
 			b.sortUnknown(l, &s, v)
 		case !b.wants(from, at.destination):

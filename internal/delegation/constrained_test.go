@@ -68,7 +68,7 @@ func TestValuesAreComparedWithoutCaseButATwinIsAValueOfItsOwn(t *testing.T) {
 		"twin lacks": {directory.Samba, []string{plain, full, spn.Twin(full)}, []string{plain, full, spn.Twin(full)}, []string{twin}, nil},
 		"only twin":  {directory.Samba, []string{twin, full, spn.Twin(full)}, []string{twin, full, spn.Twin(full)}, []string{plain}, nil},
 		"twin on Windows": {directory.Windows, []string{plain, full, twin},
-			[]string{plain, full}, nil, []string{twin}},
+			[]string{plain, full, twin}, nil, nil},
 	} {
 		pair, p := listOf(t, r.kind, in, r.list...)
 		diff(t, name+": present", r.present, pair.Present)
@@ -76,6 +76,14 @@ func TestValuesAreComparedWithoutCaseButATwinIsAValueOfItsOwn(t *testing.T) {
 		diff(t, name+": extra", r.extra, pair.Extra)
 		diff(t, name+": added", r.missing, changeOf(p, "HV01$", directory.AttributeDelegateTo).Add)
 	}
+}
+
+// Beside the controller that was asked there may be one of Samba's, which needs them.
+func TestPruningOnWindowsLeavesTwins(t *testing.T) {
+	in := Intent{Services: []string{migration}, OneWay: []Direction{{"HV01", "HV02"}}, Prune: true}
+	plain, full, unwanted := migration+"/HV02", migration+"/"+fullTwo, migration+"/HV03"
+	_, p := listOf(t, directory.Windows, in, plain, full, spn.Twin(plain), spn.Twin(full), unwanted, spn.Twin(unwanted))
+	diff(t, "deleted", []string{unwanted, spn.Twin(unwanted)}, changeOf(p, "HV01$", directory.AttributeDelegateTo).Delete)
 }
 
 func TestWhatIsTooMuch(t *testing.T) {

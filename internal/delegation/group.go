@@ -144,9 +144,12 @@ func (b *planner) group() (member []bool, err error) {
 	return member, nil
 }
 
-// reaches refuses a group that cannot have the sources as members, or that does not
+// reaches refuses a group that is not for hosts, that cannot have the sources as members, or that does not
 // count at the destinations. Of a group whose type is hidden nothing is known.
 func (b *planner) reaches(g directory.Group) error {
+	if ofDomain(g) {
+		return usage("%q is a group of the domain's own, whose members have other rights; give the hosts a group for themselves", g.Name)
+	}
 	if g.Type != 0 && g.Type&directory.GroupSecurity == 0 {
 		return usage("%q is a group for mail and no security group", g.Name)
 	}

@@ -207,9 +207,15 @@ func asBytes(values []string) [][]byte {
 func domainDN(dn string) string {
 	parts := strings.Split(strings.ToLower(dn), ",")
 	i := len(parts)
-	for i > 0 && strings.HasPrefix(strings.TrimSpace(parts[i-1]), "dc=") {
+	for i > 0 && strings.HasPrefix(strings.TrimSpace(parts[i-1]), "dc=") && (i == 1 || !endsEscaped(parts[i-2])) {
 		i--
 		parts[i] = strings.TrimSpace(parts[i])
 	}
 	return strings.Join(parts[i:], ",")
+}
+
+// endsEscaped says that the comma that follows belongs to a value (RFC 4514, section
+// 2.4).
+func endsEscaped(part string) bool {
+	return (len(part)-len(strings.TrimRight(part, `\`)))%2 == 1
 }

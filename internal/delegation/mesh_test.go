@@ -159,6 +159,11 @@ func TestIntentsThatMeanNothing(t *testing.T) {
 			t.Errorf("%d hosts: %v", hosts, err)
 		}
 	}
+	admins := goodState(directory.Samba, 3)
+	admins.Group = &directory.Group{DN: "CN=Domain Admins,CN=Users," + testBase, Name: "Domain Admins", SID: testDomain + "-512", Members: []string{"CN=Administrator,CN=Users," + testBase}}
+	if p, err := NewPlan(Intent{Model: GroupBased, Group: "Domain Admins", Prune: true}, admins); !fault.Is(err, fault.Usage) {
+		t.Errorf("a group of the domain's own: %v %+v", err, p)
+	}
 	same := goodState(directory.Samba, 1)
 	same.Hosts = append(same.Hosts, same.Hosts[0])
 	if _, err := NewPlan(Intent{}, same); !fault.Is(err, fault.Usage) {
@@ -360,5 +365,29 @@ func BenchmarkNewPlan(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+func TestTheDomainOfADistinguishedName(t *testing.T) {
+	for dn, want := range map[string]string{
+		"CN=HV01,OU=a, dc=Lab ,DC=test":     "dc=lab,dc=test",
+		"DC=lab,DC=test":                    "dc=lab,dc=test",
+		`CN=HV01\,DC=evil,DC=lab,DC=test`:   "dc=lab,dc=test",
+		`CN=HV01\\,DC=lab,DC=test`:          "dc=lab,dc=test",
+		`CN=a\,b\\\,DC=evil,DC=lab,DC=test`: "dc=lab,dc=test",
+		"CN=nowhere":                        "",
+	} {
+		if got := domainDN(dn); got != want {
+			t.Errorf("%s is of %q, want %q", dn, got, want)
+		}
+	}
+}
+
+// Otherwise the cure would make the group elsewhere.
+func TestTheCommandOfADirectionNamesThePlaceOfANewGroup(t *testing.T) {
+	s := goodState(directory.Windows, 2)
+	p := mustPlan(t, Intent{Model: GroupBased, GroupOU: "OU=Groups of hosts," + testBase}, s)
+	if line := planned(p, p.Pairs[0].Direction)[0].Line; !strings.Contains(line, "--group-ou 'OU=Groups of hosts,"+testBase+"'") {
+		t.Error(line)
 	}
 }

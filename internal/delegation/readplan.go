@@ -174,7 +174,7 @@ func (p *Plan) checkAttribute(c Change) error {
 	case directory.AttributeActOnBehalf:
 		return p.checkTrustees(c)
 	case directory.AttributeMember:
-		// Otherwise a plan could make somebody a domain administrator.
+		// That the group is none of the domain's own is for applying it to see.
 		if p.Intent.Model != GroupBased || !strings.EqualFold(c.Account, p.Intent.group()) {
 			return fmt.Errorf("%s is not the group of the plan's intent", c.Account)
 		}
