@@ -245,3 +245,24 @@ func TestWhatThePolicyCannotHaveIsAnError(t *testing.T) {
 		t.Error("lists across domains")
 	}
 }
+
+// A plan with --prune would take away what the policy allows besides, and one of
+// another model would open every direction in that model.
+func TestFixesTakeAwayNothingElse(t *testing.T) {
+	w := newWorld(2)
+	w.change("HV01$", func(a *directory.Account) { a.DelegateTo = append(a.DelegateTo, "MSSQLSvc/db01", "http/intranet") })
+	extra := 0
+	for _, f := range audit(t, w, policy(t, "allow: {HV01: [MSSQLSvc/*]}")) {
+		for _, c := range f.Fix {
+			if f.Code == "delegation-extra" && strings.Contains(c.Line, "http/intranet") {
+				extra++
+			}
+			if strings.Contains(c.Line, "--prune") || strings.Contains(c.Line, "MSSQLSvc") {
+				t.Errorf("%s: %s", f.Code, c.Line)
+			}
+		}
+	}
+	if extra != 1 {
+		t.Errorf("%d cures of the value that is too much", extra)
+	}
+}

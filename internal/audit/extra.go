@@ -105,7 +105,8 @@ func (c *checker) reportExtra(l *extraList) {
 	c.report(a, fault.New(fault.DelegationExtra, "", "account", a.Name, "attribute", l.attribute, "values", strings.Join(values, `", "`)), func(x *finding.Finding) {
 		x.Attribute, x.Values = l.attribute, values
 		stored := storedAs(a.DelegateTo, l.values)
-		x.Fix = append(drover("drover delegation plan --prune"), c.cmd.Delegation(asHost(a), false, stored)...)
+		// Not a plan with --prune: it knows nothing of what the policy allows besides.
+		x.Fix = c.cmd.Delegation(asHost(a), false, stored)
 		x.Undo = c.cmd.Delegation(asHost(a), true, stored)
 	})
 }
@@ -117,12 +118,14 @@ func (c *checker) reportTrustees(l *extraList) {
 	f := fault.New(fault.DelegationExtra, "", "account", strings.Join(values, ", "), "attribute", l.attribute+" of "+a.Name, "values", strings.Join(values, `", "`))
 	c.report(a, f, func(x *finding.Finding) {
 		x.Attribute, x.Values = l.attribute, values
-		x.Fix = drover("drover delegation plan --prune --model resource-based")
 		for _, v := range values {
 			if group := c.index.groups[strings.ToLower(v)] != nil; group || c.index.operator(v) != nil {
 				x.Fix = append(x.Fix, c.cmd.Trustee(asHost(a), v, group, false)...)
 				x.Undo = append(x.Undo, c.cmd.Trustee(asHost(a), v, group, true)...)
 			}
+		}
+		if len(x.Fix) == 0 { // of whom nothing is known; it shows what there is
+			x.Fix = drover("drover delegation plan --model resource-based")
 		}
 	})
 }

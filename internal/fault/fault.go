@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -60,8 +61,75 @@ func (e *Error) Unwrap() error { return e.cause }
 // Message is the registry's message with the arguments filled in.
 func (e *Error) Message() string { return e.fill(e.entry().Message) }
 
-// Hint is the registry's hint, a next step with a command, filled in.
-func (e *Error) Hint() string { return e.fill(e.entry().Hint) }
+// Hint is the registry's hint, a next step with a command, filled in. Values in a
+// command are quoted for its shell: names from the directory hold any character, and
+// commands are there to be copied.
+func (e *Error) Hint() string {
+	parts := strings.Split(e.entry().Hint, "`")
+	for i, p := range parts {
+		if i%2 == 0 {
+			parts[i] = e.fill(p)
+		} else {
+			parts[i] = e.fillCommand(p)
+		}
+	}
+	return strings.Join(parts, "`")
+}
+
+// cmdlet is how a command of PowerShell begins.
+var cmdlet = regexp.MustCompile(`^[A-Z][a-z]+-[A-Z]`)
+
+// inQuotes are values between quotes of a POSIX shell, PowerShell (which takes the
+// typographic quotes for quotes, too) and cmd.
+var (
+	inShell      = strings.NewReplacer("'", `'\''`)
+	inPowerShell = strings.NewReplacer("'", "''", "\u2018", "\u2018\u2018", "\u2019", "\u2019\u2019", "\u201a", "\u201a\u201a", "\u201b", "\u201b\u201b")
+	inCmd        = strings.NewReplacer(`"`, "")
+)
+
+// fillCommand is fill for one command.
+func (e *Error) fillCommand(tmpl string) string {
+	if tmpl == "{command}" { // the whole of it, quoted where it was made
+		return e.fill(tmpl)
+	}
+	escape := inShell
+	if cmdlet.MatchString(tmpl) {
+		escape = inPowerShell
+	}
+	var b strings.Builder
+	quote := byte(0) // that is open
+	for i := 0; i < len(tmpl); i++ {
+		c := tmpl[i]
+		n := strings.IndexByte(tmpl[i:], '}')
+		if c != '{' || n < 0 {
+			switch {
+			case c == quote:
+				quote = 0
+			case quote == 0 && (c == '\'' || c == '"'):
+				quote = c
+			}
+			b.WriteByte(c)
+			continue
+		}
+		v := e.fill(tmpl[i : i+n+1])
+		i += n
+		switch {
+		case quote == '"':
+			b.WriteString(inCmd.Replace(v))
+		case quote != 0:
+			b.WriteString(escape.Replace(v))
+		case strings.Trim(v, unquoted) == "":
+			b.WriteString(v)
+		default:
+			b.WriteString("'" + escape.Replace(v) + "'")
+		}
+	}
+	return b.String()
+}
+
+// unquoted characters mean nothing to a shell; braces are those of a value that is
+// not known.
+const unquoted = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@{}"
 
 // Entry is the registry's entry for the code. A code that this build does not
 // know (it came from a newer agent) gets the entry of "internal".

@@ -27,6 +27,27 @@ func TestMessageAndHintAreFilledIn(t *testing.T) {
 	}
 }
 
+// Hints are there to be copied, and names come from the directory.
+func TestCommandsOfHintsStayOneCommand(t *testing.T) {
+	evil := "x'$(reboot)'$"
+	for _, c := range []struct {
+		err  *Error
+		want string
+	}{
+		{New(ServiceNameTaken, "", "name", "cifs/HV 01", "owner", "CN=x", "account", evil), `'x'\''$(reboot)'\''$' 'cifs/HV 01'`},
+		{New(HostWithoutAES, "", "account", evil, "values", "unset"), "Set-ADComputer 'x''$(reboot)''$' -Kerb"},
+		{New(HostWithoutAES, "", "account", "x\u2019;reboot;$", "values", "unset"), "Set-ADComputer 'x\u2019\u2019;reboot;$' -Kerb"},
+		{New(HostNameIsAddress, "", "name", "10.0.0.1"), "`getent hosts 10.0.0.1`"},
+		{New(DelegationIncomplete, "", "source", "HV;01", "destination", "HV02", "attribute", "a", "account", "b", "values", "c"),
+			"plan 'HV;01' HV02 --one-way 'HV;01':HV02 --out"},
+		{New(DelegationMissing, "HV01", "command", "samba-tool 'a b'", "account", "a", "operator", "o", "service", "s", "attribute", "x", "values", "v"), "`samba-tool 'a b'`"},
+	} {
+		if got := c.err.Hint(); !strings.Contains(got, c.want) {
+			t.Errorf("%s: %q lacks %q", c.err.Code, got, c.want)
+		}
+	}
+}
+
 func TestArgumentsAreNotTemplates(t *testing.T) {
 	e := New(VMNotFound, "HV01", "vm", "{host}{vm}")
 	if got, want := e.Message(), "HV01 has no VM {host}{vm}"; got != want {
