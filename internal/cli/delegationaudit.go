@@ -121,51 +121,19 @@ func (p *program) writeAudit(r auditResult) error {
 	return printAudit(p.stdout, r)
 }
 
-// manyFixes is from where on the commands of one finding are counted.
-const manyFixes = 8
-
-// printAudit shows a line for each finding, with what cures it below.
+// printAudit shows each finding with what cures it below, in the form of plan and verify.
 func printAudit(w io.Writer, r auditResult) error {
 	read := fmt.Sprintf("%s, %s", r.Server, moment(r.Time))
 	if len(r.Findings) == 0 {
 		_, err := fmt.Fprintf(w, "the directory is as the policy wants it (%s)\n", clean(read))
 		return err
 	}
-	width := len("OBJECT")
+	var b strings.Builder
 	for _, f := range r.Findings {
-		width = min(max(width, len(clean(f.Object))), 24)
+		(&fold{Finding: f}).write(&b)
 	}
-	row := func(severity, object, message string) error {
-		_, err := fmt.Fprintf(w, "%-8s  %-*s  %s\n", severity, width, clean(object), clean(message))
-		return err
-	}
-	if err := row("SEVERITY", "OBJECT", "FINDING"); err != nil {
-		return err
-	}
-	for _, f := range r.Findings {
-		if err := row(string(f.Severity), f.Object, f.Message); err != nil {
-			return err
-		}
-		printFix(w, f)
-	}
-	_, err := fmt.Fprintf(w, "\n%s (%s)\n", summaryText(r.Summary), clean(read))
+	_, err := fmt.Fprintf(w, "%s\n%s (%s)\n", strings.TrimPrefix(b.String(), "\n"), summaryText(r.Summary), clean(read))
 	return err
-}
-
-func printFix(w io.Writer, f finding.Finding) {
-	fix := f.Fix
-	if len(fix) > manyFixes {
-		fix = fix[:manyFixes]
-	}
-	for _, c := range fix {
-		_, _ = fmt.Fprintf(w, "%10s%s: %s\n", "", c.Tool, clean(c.Line))
-	}
-	if more := len(f.Fix) - len(fix); more > 0 {
-		_, _ = fmt.Fprintf(w, "%10s... and %s more; -o json has them all\n", "", count(more, "command"))
-	}
-	if len(f.Fix) == 0 {
-		_, _ = fmt.Fprintf(w, "%10s%s\n", "", clean(f.Hint))
-	}
 }
 
 // summaryText is "3 findings: 1 critical, 2 warning".

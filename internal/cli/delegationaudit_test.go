@@ -27,11 +27,13 @@ func TestAuditAsText(t *testing.T) {
 	if err := printAudit(&b, newAuditResult(s, someFindings())); err != nil {
 		t.Fatal(err)
 	}
-	want := `SEVERITY  OBJECT        FINDING
-critical  HV01$         HV01$ is trusted for delegation to any service (TRUSTED_FOR_DELEGATION): whoever controls it can act as everybody who signs in to it
-          samba-tool: samba-tool delegation for-any-service 'HV01$' off
-warning   alice\x1b[2J  the operator account alice is disabled
-          enable it or take it off the policy; ` + "`drover delegation audit --policy FILE`" + ` looks again
+	want := `critical: HV01$ is trusted for delegation to any service (TRUSTED_FOR_DELEGATION): whoever controls it can act as everybody who signs in to it
+  fix (samba-tool): samba-tool delegation for-any-service 'HV01$' off
+  code: unconstrained-delegation
+
+warning: the operator account alice is disabled
+  hint: enable it or take it off the policy; ` + "`drover delegation audit --policy FILE`" + ` looks again
+  code: operator-disabled
 
 2 findings: 1 critical, 1 warning (dc1.example.org, ` + moment(s.Time) + `)
 `

@@ -27,17 +27,38 @@ func printDelegationPlan(w io.Writer, p *delegation.Plan) error {
 		s.add("services", "%s", strings.Join(p.Intent.Services, ", "))
 		s.add("hosts", "%s", strings.Join(hostNames(p.Hosts), ", "))
 		s.add("directions", "%s", pairCounts(p.Pairs))
-		s.add("cost", "%s", p.Cost.Text)
 	}
 	if err := s.print(w); err != nil {
 		return err
 	}
-	for _, part := range []func(io.Writer, *delegation.Plan) error{printPairs, printOther, printChanges} {
+	if p.Cost.Text != "" && p.Rollback == "" {
+		_, _ = fmt.Fprint(w, "\n"+wrapped(p.Cost.Text, "  ", 80))
+	}
+	for _, part := range []func(io.Writer, *delegation.Plan) error{printPairs, printOther, printChanges, printTwinNote} {
 		if err := part(w, p); err != nil {
 			return err
 		}
 	}
 	return printFindings(w, p.Findings)
+}
+
+// twinMark stands behind a name whose escaped twin comes with it.
+const twinMark = "  (*)"
+
+// twinNote says what the mark means.
+const twinNote = "(*) and the same name with its blanks escaped, which Samba's controllers look for"
+
+// printTwinNote says what the mark behind a name means, where there was one.
+func printTwinNote(w io.Writer, p *delegation.Plan) error {
+	marked := func(values []string) bool {
+		return slices.ContainsFunc(withTwins(values), func(v string) bool { return strings.HasSuffix(v, twinMark) })
+	}
+	if !slices.ContainsFunc(p.Hosts, func(h delegation.Host) bool { return marked(h.Other) }) &&
+		!slices.ContainsFunc(p.Changes, func(c delegation.Change) bool { return marked(c.Add) || marked(c.Delete) }) {
+		return nil
+	}
+	_, err := fmt.Fprintln(w, "\n"+twinNote)
+	return err
 }
 
 func protocolText(p delegation.Protocol) string {
@@ -99,6 +120,9 @@ func printPairs(w io.Writer, p *delegation.Plan) error {
 	if rest > 0 {
 		_, _ = fmt.Fprintf(w, "... and %d more; -o json has them all\n", rest)
 	}
+	if !p.Intent.Prune && slices.ContainsFunc(p.Pairs, func(pair delegation.Pair) bool { return len(pair.Extra) > 0 }) {
+		_, _ = fmt.Fprintln(w, "What is too much stays; --prune removes it.")
+	}
 	return nil
 }
 
@@ -108,7 +132,7 @@ func printOther(w io.Writer, p *delegation.Plan) error {
 		if len(h.Other) == 0 {
 			continue
 		}
-		fate := "stays"
+		fate := "stays; --prune removes it"
 		if p.Intent.Prune {
 			fate = "is removed"
 		}
@@ -175,18 +199,21 @@ func printChange(w io.Writer, c delegation.Change) {
 	case c.Raw != nil:
 		_, _ = fmt.Fprintf(w, "    %s: put the old value back\n", attribute)
 	}
-	printValues(w, "+", attribute, c.Add)
-	printValues(w, "-", attribute, c.Delete)
+	if len(c.Add)+len(c.Delete) > 0 {
+		_, _ = fmt.Fprintf(w, "    %s\n", attribute)
+	}
+	printValues(w, "+", c.Add)
+	printValues(w, "-", c.Delete)
 }
 
 // printValues lists values. A twin that comes with its name is not listed by itself.
-func printValues(w io.Writer, sign, attribute string, values []string) {
+func printValues(w io.Writer, sign string, values []string) {
 	values = withTwins(values)
 	for _, v := range values[:min(len(values), manyValues)] {
-		_, _ = fmt.Fprintf(w, "    %s %s: %s\n", sign, attribute, clean(v))
+		_, _ = fmt.Fprintf(w, "      %s %s\n", sign, clean(v))
 	}
 	if rest := len(values) - manyValues; rest > 0 {
-		_, _ = fmt.Fprintf(w, "    %s %s: and %d more; -o json has them all\n", sign, attribute, rest)
+		_, _ = fmt.Fprintf(w, "      %s and %d more; -o json has them all\n", sign, rest)
 	}
 }
 
@@ -201,7 +228,7 @@ func withTwins(values []string) []string {
 		switch {
 		case spn.IsTwin(v) && has[spn.Plain(v)]:
 		case twin != "" && has[twin]:
-			out = append(out, v+"  (and its escaped twin, for Samba)")
+			out = append(out, v+twinMark)
 		default:
 			out = append(out, v)
 		}
@@ -209,23 +236,21 @@ func withTwins(values []string) []string {
 	return out
 }
 
+// manyFindings is how many findings beside a plan are shown.
+const manyFindings = 20
+
 // printFindings shows findings with what cures them.
 func printFindings(w io.Writer, fs []finding.Finding) error {
-	if len(fs) == 0 {
-		return nil
-	}
-	_, _ = fmt.Fprintln(w)
-	for _, f := range fs {
-		if _, err := fmt.Fprintf(w, "%s: %s\n", f.Severity, clean(f.Message)); err != nil {
+	for _, f := range fs[:min(len(fs), manyFindings)] {
+		var b strings.Builder
+		(&fold{Finding: f}).write(&b)
+		if _, err := io.WriteString(w, b.String()); err != nil {
 			return err
 		}
-		for _, c := range f.Fix {
-			_, _ = fmt.Fprintf(w, "  fix (%s): %s\n", c.Tool, clean(c.Line))
-		}
-		if len(f.Fix) == 0 && f.Hint != "" {
-			_, _ = fmt.Fprintf(w, "  hint: %s\n", clean(f.Hint))
-		}
-		_, _ = fmt.Fprintf(w, "  code: %s\n", f.Code)
+	}
+	if rest := len(fs) - manyFindings; rest > 0 {
+		_, err := fmt.Fprintf(w, "\n... and %s more; -o json has them all\n", count(rest, "finding"))
+		return err
 	}
 	return nil
 }
@@ -253,8 +278,10 @@ func printApplied(w io.Writer, p *delegation.Plan, r *delegation.Result) error {
 	if r.Controllers > 1 {
 		s.add("takes effect", "on the other %s after replication", count(r.Controllers-1, "controller"))
 	}
-	s.add("takes effect", "for a host with the next ticket that it asks for (`drover ticket purge --host HOST`)")
-	if r.Baseline != "" {
+	if n[delegation.Applied] > 0 {
+		s.add("takes effect", "for a host with the next ticket that it asks for (`drover ticket purge --host HOST`)")
+	}
+	if r.Baseline != "" && n[delegation.Applied]+n[delegation.Failed] > 0 {
 		s.add("go back with", "drover delegation rollback %s", r.Baseline)
 	}
 	if err := s.print(w); err != nil {

@@ -60,12 +60,31 @@ distinguished name. Samba's escaped twins are not listed as names of their own.`
 				if err != nil {
 					return err
 				}
-				return p.printNames(rowsOf(a, everything), a.Name+" has no service name")
+				return p.printAccountNames(a)
 			})
 		}),
 	}
 	o.add(cmd.Flags())
 	return cmd
+}
+
+// printAccountNames lists the names of one account, which need not be told beside each.
+func (p *program) printAccountNames(a directory.Account) error {
+	rows := rowsOf(a, everything)
+	if p.out != table || len(rows) == 0 {
+		return p.printNames(rows, a.Name+" has no service name")
+	}
+	state := ""
+	if a.Disabled() {
+		state = ", disabled"
+	}
+	_, err := fmt.Fprintf(p.stdout, "%s  (%s%s)\n", clean(a.Name), clean(a.DN), state)
+	for _, r := range rows {
+		if err == nil {
+			_, err = fmt.Fprintf(p.stdout, "  %s\n", clean(r.Name))
+		}
+	}
+	return err
 }
 
 func (p *program) printNames(rows []nameRow, none string) error {
@@ -111,7 +130,11 @@ are the same.`,
 				for _, a := range found {
 					rows = append(rows, rowsOf(a, func(n string) bool { return likePattern(args[0], n) })...)
 				}
-				return p.printNames(rows, "no service name is like "+args[0])
+				none := "no service name is like " + args[0]
+				if !strings.Contains(args[0], "*") {
+					none = fmt.Sprintf("no service name is %s; \"*\" stands for anything, as in '%s*'", args[0], args[0])
+				}
+				return p.printNames(rows, none)
 			})
 		}),
 	}
@@ -335,6 +358,10 @@ func (p *program) printChanged(c *enroll.Change, dryRun bool) error {
 	say(add, c.Add)
 	say(remove, c.Delete)
 	say("nothing to change for", c.Already)
+	if slices.ContainsFunc(withTwins(slices.Concat(c.Add, c.Delete)), func(v string) bool { return strings.HasSuffix(v, twinMark) }) {
+		_, err := fmt.Fprintln(p.stdout, twinNote)
+		errs = append(errs, err)
+	}
 	if c.Empty() && len(c.Already) == 0 {
 		_, err := fmt.Fprintf(p.stdout, "%s: nothing to change\n", clean(c.Account))
 		errs = append(errs, err)
