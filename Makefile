@@ -17,7 +17,7 @@ SHELL := /bin/bash
 export GOTOOLCHAIN ?= auto
 
 BUILD := build
-FUZZTIME ?= 30s
+FUZZTIME ?= 20s
 TESTFLAGS ?=
 UID := $(shell id -u)
 
