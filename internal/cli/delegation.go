@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -103,7 +104,10 @@ func (f *intentFlags) selection(stdin io.Reader, in delegation.Intent, args []st
 // maxHostList bounds a file of host names.
 const maxHostList = 1 << 20
 
-// hostList reads one name per line; blank lines and what follows a "#" do not count.
+var comment = regexp.MustCompile(`(^|\s)#.*`)
+
+// hostList reads one name per line; blank lines and comments do not count. A comment
+// begins with a "#" at the beginning of a line or after a blank: names may have one.
 func hostList(stdin io.Reader, path string) ([]string, error) {
 	in := stdin
 	if path != "-" {
@@ -115,15 +119,18 @@ func hostList(stdin io.Reader, path string) ([]string, error) {
 		in = file
 	}
 	var names []string
-	lines := bufio.NewScanner(io.LimitReader(in, maxHostList))
+	limited := &io.LimitedReader{R: in, N: maxHostList + 1}
+	lines := bufio.NewScanner(limited)
 	for lines.Scan() {
-		line, _, _ := strings.Cut(lines.Text(), "#")
-		if name := strings.TrimSpace(line); name != "" {
+		if name := strings.TrimSpace(comment.ReplaceAllString(lines.Text(), "")); name != "" {
 			names = append(names, name)
 		}
 	}
 	if err := lines.Err(); err != nil {
 		return nil, unreadable("--from", path, err)
+	}
+	if limited.N == 0 { // hosts that are left out would be pruned
+		return nil, misuse("--from %s is longer than %d MiB", path, maxHostList>>20)
 	}
 	if len(names) == 0 {
 		return nil, misuse("--from %s names no host", path)

@@ -285,7 +285,8 @@ baseline of its own, so that it can be taken back, too.`,
 	}
 	o.directory.add(cmd.Flags())
 	o.change.add(cmd)
-	cmd.Flags().StringSliceVar(&o.hosts, "host", nil, "only the account of this `host`; may be repeated")
+	// No list with commas: distinguished names have them.
+	cmd.Flags().StringArrayVar(&o.hosts, "host", nil, "only the account of this `host`; may be repeated")
 	return cmd
 }
 

@@ -193,19 +193,19 @@ func folded(m *doctor.Matrix) []*fold {
 const mostFixes = 4
 
 func (f *fold) write(b *strings.Builder) {
-	fmt.Fprintf(b, "\n%s: %s\n", f.Severity, oneCell(f.Message))
+	fmt.Fprintf(b, "\n%s: %s\n", clean(string(f.Severity)), oneCell(f.Message)) // of a plan's file, perhaps
 	if len(f.directions) > 0 {
-		fmt.Fprintf(b, "  concerns %s\n", some(f.directions))
+		fmt.Fprintf(b, "  concerns %s\n", clean(some(f.directions)))
 	}
 	for i, c := range f.Fix {
 		if i == mostFixes {
 			fmt.Fprintf(b, "  and %d more lines, which -o json shows\n", len(f.Fix)-mostFixes)
 			break
 		}
-		fmt.Fprintf(b, "  fix (%s): %s\n", c.Tool, oneCell(c.Line))
+		fmt.Fprintf(b, "  fix (%s): %s\n", clean(string(c.Tool)), oneCell(c.Line))
 	}
 	if len(f.Fix) == 0 && f.Hint != "" {
 		fmt.Fprintf(b, "  hint: %s\n", oneCell(f.Hint))
 	}
-	fmt.Fprintf(b, "  code: %s\n", f.Code)
+	fmt.Fprintf(b, "  code: %s\n", clean(string(f.Code)))
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -59,10 +60,18 @@ func (p *program) directoryOptions(ctx context.Context, f directoryFlags) (direc
 	return o, err
 }
 
-// presume takes what a plan says of where it belongs, unless the flags say more.
+// presume takes what a plan says of where it belongs, unless the flags say more. A
+// password goes to no server that only a file names: a ticket is for one server and
+// of no use to another, a password is not.
 func (f *directoryFlags) presume(server, domain string) {
 	if f.ldapi != "" {
 		return
+	}
+	if f.simpleBind != "" {
+		ours := cmp.Or(strings.ToLower(f.domain), domainOf(f.simpleBind))
+		if ours == "" || !strings.EqualFold(domain, ours) || !strings.HasSuffix(strings.ToLower(server), "."+ours) {
+			return
+		}
 	}
 	if f.server == "" {
 		f.server = server
