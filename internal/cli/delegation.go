@@ -35,8 +35,8 @@ type intentFlags struct {
 }
 
 func (f *intentFlags) add(fs *pflag.FlagSet) {
-	fs.StringVar(&f.model, "model", string(delegation.Constrained), "`how` it is written: constrained, resource-based or group")
-	fs.StringVar(&f.protocol, "protocol", string(delegation.AnyProtocol), "for operators who signed in by `any` protocol, or by kerberos only")
+	fs.StringVar(&f.model, "model", string(delegation.Constrained), "`model` by which it is written: constrained, resource-based or group")
+	fs.StringVar(&f.protocol, "protocol", string(delegation.AnyProtocol), "`protocol` by which operators signed in: any, or kerberos only")
 	fs.StringSliceVar(&f.services, "services", []string{spn.Migration, spn.Storage}, "service `classes` of the destinations")
 	fs.StringSliceVar(&f.oneWay, "one-way", nil, "only these directions, `SRC:DST`; default: every host to every other")
 	fs.StringVar(&f.group, "group", "", "`name` of the group of hosts, with --model group (default \""+delegation.DefaultGroup+"\")")
@@ -90,8 +90,13 @@ func (f *intentFlags) selection(stdin io.Reader, in delegation.Intent, args []st
 		}
 		sel.Names = append(sel.Names, names...)
 	}
+	for _, name := range sel.Names {
+		if strings.Contains(name, ":") {
+			return sel, misuse("%s is a direction and no host; give it with --one-way", name)
+		}
+	}
 	if len(sel.Names) > 0 && f.ou != "" {
-		return sel, misuse("--ou and names of hosts exclude each other")
+		return sel, misuse("--ou and names of hosts exclude each other: give one of them")
 	}
 	if len(sel.Names) == 0 && f.ou == "" {
 		for _, d := range in.OneWay {

@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -54,7 +56,7 @@ for somebody who has the rights.`,
 		Example: `  drover delegation apply plan.json
   drover delegation apply plan.json --print powershell > delegation.ps1
   drover delegation apply --ou OU=Hosts,DC=example,DC=org --model group`,
-		Args: atMostOneArg("a file with a plan"),
+		Args: onePlan,
 		RunE: p.verb(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			if len(args) == 1 && intentGiven(cmd) {
 				return misuse("a plan says what is wanted; flags such as --model are for apply without a plan")
@@ -72,6 +74,15 @@ for somebody who has the rights.`,
 		panic(err) // the flag was defined above
 	}
 	return cmd
+}
+
+// onePlan wants a file with a plan, or nothing. More than one argument is somebody who
+// names hosts, as plan takes them.
+func onePlan(_ *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return misuse("apply takes a file with a plan; to name hosts, plan first: `drover delegation plan %s --out plan.json`", strings.Join(args, " "))
+	}
+	return nil
 }
 
 // intentGiven says that a flag was used which a plan has an answer to already.
@@ -193,7 +204,7 @@ func (p *program) carryOut(ctx context.Context, c *directory.Conn, plan *delegat
 func withBaseline(err error, path string) error {
 	var f *fault.Error
 	if errors.As(err, &f) && f.Code == fault.PlanPartlyApplied {
-		f.Args["baseline"] = path
+		f.Args["baseline"] = cmp.Or(path, "BASELINE")
 	}
 	return err
 }

@@ -77,7 +77,7 @@ func (p *program) runDelegationPlan(ctx context.Context, o delegationPlanOptions
 func writePlan(path string, plan *delegation.Plan) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return misuse("--out %s cannot be written: %v", path, err)
+		return misuse("--out %s cannot be written: %s", path, openReason(err))
 	}
 	werr := jsonForm.write(f, plan)
 	if err := f.Close(); werr == nil {

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -60,6 +61,13 @@ func (p *program) runDelegationVerify(ctx context.Context, o delegationVerifyOpt
 		return err
 	}
 	o.intent.oneWay = append(o.intent.oneWay, directions...)
+	if o.keytab != "" {
+		f, err := os.Open(o.keytab)
+		if err != nil {
+			return unreadable("--keytab", o.keytab, err)
+		}
+		_ = f.Close()
+	}
 	// Without the ticket no agent would answer, and no ticket be tried.
 	caller, err := krb.OpenOperator("", "", nil)
 	if err != nil {

@@ -29,10 +29,32 @@ func (f *directoryFlags) add(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.ldaps, "ldaps", false, "connect over TLS, on port 636 (default: port 389, sealed by Kerberos)")
 	fs.StringVar(&f.caFile, "ca-file", "", "PEM `file` of the authority that signed the controllers' certificates (default: the system's)")
 	fs.StringVar(&f.simpleBind, "simple-bind", "", "sign in as `user` with a password instead of the ticket; implies --ldaps")
-	fs.StringVar(&f.ldapi, "ldapi", "", "as root on a Samba controller itself: by its privileged `socket`, without a ticket (default "+directory.PrivilegedSocket+")")
-	fs.Lookup("ldapi").NoOptDefVal = directory.PrivilegedSocket
+	fs.Var((*socketFlag)(&f.ldapi), "ldapi", "as root on a Samba controller itself: by its privileged socket, without a ticket; --ldapi=PATH for another than "+directory.PrivilegedSocket)
+	fs.Lookup("ldapi").NoOptDefVal = theSocket
 	fs.BoolVar(&f.passwordStdin, "password-stdin", false, "read the password of --simple-bind from the first line of stdin")
 }
+
+// socketFlag is a flag that names a socket, and without a value Samba's own.
+type socketFlag string
+
+// theSocket is what --ldapi without a value is set to. With this word, and the type
+// that goes with it, help does not show the whole path as part of the flag's name.
+const theSocket = "true"
+
+// String, Set and Type make it a flag.
+func (f *socketFlag) String() string { return string(*f) }
+
+// Set takes a path.
+func (f *socketFlag) Set(s string) error {
+	if s == theSocket {
+		s = directory.PrivilegedSocket
+	}
+	*f = socketFlag(s)
+	return nil
+}
+
+// Type is what help goes by.
+func (f *socketFlag) Type() string { return "bool" }
 
 // directory connects to the directory with the ticket of whoever runs the program,
 // or as --simple-bind says. The caller closes it.
@@ -100,7 +122,7 @@ func (f directoryFlags) options() (directory.Options, error) {
 			return o, misuse("--ldapi is the controller of this machine; it goes with no other flag that says where or who")
 		}
 		if _, err := os.Stat(f.ldapi); err != nil {
-			return o, misuse("--ldapi is for root on a Samba controller itself: %v", err)
+			return o, misuse("--ldapi is for root on a Samba controller itself: %s: %s", f.ldapi, openReason(err))
 		}
 		o.Socket = f.ldapi
 		return o, nil
@@ -131,7 +153,7 @@ func (f directoryFlags) options() (directory.Options, error) {
 	}
 	pem, err := os.ReadFile(f.caFile)
 	if err != nil {
-		return o, misuse("--ca-file %s cannot be read: %v", f.caFile, err)
+		return o, unreadable("--ca-file", f.caFile, err)
 	}
 	o.LDAPS.RootCAs = x509.NewCertPool()
 	if !o.LDAPS.RootCAs.AppendCertsFromPEM(pem) {

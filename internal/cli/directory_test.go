@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/pflag"
+
+	"drover/internal/delegation"
 	"drover/internal/directory"
 	"drover/internal/fault"
 )
@@ -48,6 +51,24 @@ func TestDirectoryFlagsBecomeOptions(t *testing.T) {
 	// A password needs no name of the server, and never goes without TLS.
 	if o, err = (directoryFlags{simpleBind: `EXAMPLE\alice`, server: "192.0.2.1:6360"}).options(); err != nil || o.LDAPS == nil {
 		t.Errorf("%+v, %v", o, err)
+	}
+}
+
+func TestLdapiWithoutAValueIsSambasOwnSocket(t *testing.T) {
+	for arg, want := range map[string]string{"--ldapi": directory.PrivilegedSocket, "--ldapi=/run/other": "/run/other"} {
+		var f directoryFlags
+		fs := pflag.NewFlagSet("", pflag.ContinueOnError)
+		f.add(fs)
+		if err := fs.Parse([]string{arg, "HV01"}); err != nil || f.ldapi != want || fs.Arg(0) != "HV01" {
+			t.Errorf("%s: %q, %v, %v", arg, f.ldapi, fs.Args(), err)
+		}
+	}
+}
+
+func TestADirectionIsNoHost(t *testing.T) {
+	_, err := (&intentFlags{}).selection(nil, delegation.Intent{}, []string{"HV01:HV02"})
+	if !fault.Is(err, fault.Usage) || !strings.Contains(err.Error(), "--one-way") {
+		t.Error(err)
 	}
 }
 

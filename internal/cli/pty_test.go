@@ -278,6 +278,9 @@ func TestResolveAsksOnATerminal(t *testing.T) {
 		term.sees("does not run it? [y/N]")
 		term.types(tc.answer)
 		term.ends(tc.status)
+		if strings.Contains(term.text(), "context canceled") {
+			t.Errorf("Ctrl-C is told as what it is inside: %q", term.text())
+		}
 	}
 }
 

@@ -87,24 +87,32 @@ func (p *program) report(err error) {
 func (s *screen) printError(e *fault.Error) {
 	w := s.w
 	_, _ = fmt.Fprintf(w, "%s %s\n", s.paint(red, "drover:"), clean(e.Message()))
-	printCauses(w, e)
+	printCauses(w, e.Message(), e)
 	_, _ = fmt.Fprintf(w, "hint: %s\n", clean(e.Hint()))
 	_, _ = fmt.Fprintf(w, "code: %s (see `drover explain %s`)\n", e.Code, e.Code)
 }
 
-func printCauses(w io.Writer, err error) {
+// printCauses shows what lies beneath err, except where the message above says it already.
+func printCauses(w io.Writer, message string, err error) {
 	for cause := errors.Unwrap(err); cause != nil; {
 		var next *fault.Error
 		text := cause.Error()
 		if errors.As(cause, &next) {
 			text = next.Message()
 		}
-		for l := range strings.SplitSeq(strings.TrimSpace(text), "\n") {
-			_, _ = fmt.Fprintf(w, "  cause: %s\n", clean(strings.TrimSpace(l)))
+		if !strings.Contains(message, text) {
+			printCause(w, text)
 		}
 		if next == nil {
 			return
 		}
+		message = text
 		cause = errors.Unwrap(next)
+	}
+}
+
+func printCause(w io.Writer, text string) {
+	for l := range strings.SplitSeq(strings.TrimSpace(text), "\n") {
+		_, _ = fmt.Fprintf(w, "  cause: %s\n", clean(strings.TrimSpace(l)))
 	}
 }

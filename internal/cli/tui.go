@@ -24,6 +24,7 @@ package cli
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -180,7 +181,12 @@ func (a *asker) confirm(ctx context.Context, yes bool, question string) error {
 		return fault.New(fault.NeedConfirm, "", "problem", question+" Nobody can be asked: this is not a terminal")
 	}
 	answer, err := a.ask(ctx, question+" [y/N]")
-	if err != nil {
+	switch {
+	case errors.Is(err, context.Canceled):
+		// The question's line is still open; the terminal has shown "^C" at most.
+		_, _ = fmt.Fprintln(a.screen.w)
+		return fault.New(fault.Cancelled, "")
+	case err != nil:
 		return err
 	}
 	if answer != "y" && answer != "yes" {
