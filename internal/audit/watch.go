@@ -63,7 +63,8 @@ type watcher struct {
 
 	d          Directory // nil when there is no connection
 	close      func()
-	invocation string // of the controller that snap.USN belongs to
+	invocation string // of the controller's copy of the directory, to which USNs belong; "" if it may not be read
+	server     string // the controller
 
 	snap     *Snapshot
 	full     time.Time // of the last complete reading
@@ -103,7 +104,7 @@ func (w *watcher) look(ctx context.Context) error {
 	if err := w.connect(ctx); err != nil {
 		return err
 	}
-	if w.snap == nil || w.snap.Root.InvocationID != w.invocation || w.o.Full > 0 && w.o.Now().Sub(w.full) >= w.o.Full {
+	if w.snap == nil || w.snap.Root.InvocationID != w.invocation || w.snap.Root.Server != w.server || w.o.Full > 0 && w.o.Now().Sub(w.full) >= w.o.Full {
 		return w.readAll(ctx)
 	}
 	changed, err := w.d.Changes(ctx, w.snap.USN)
@@ -129,7 +130,7 @@ func (w *watcher) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.invocation = root.InvocationID
+	w.invocation, w.server = root.InvocationID, root.Server
 	return nil
 }
 

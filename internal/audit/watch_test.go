@@ -263,6 +263,20 @@ func TestAnotherControllerIsReadFromTheStart(t *testing.T) {
 	x.want(x.next(), "cleared unconstrained-delegation HV01$", "round")
 }
 
+// Not everybody may read which copy of the directory USNs belong to.
+func TestAnotherControllerIsKnownByItsName(t *testing.T) {
+	w := newWorld(2)
+	w.root.InvocationID = ""
+	x := watch(t, w, "")
+	x.wait()
+	w.failure = errGone
+	x.want(x.next(), "failing")
+	w.failure = nil
+	w.root.Server, w.usn = "dc2.lab.drover.test", 7
+	w.account("HV01$").Flags |= directory.FlagTrustedForAny
+	x.want(x.next(), "appeared unconstrained-delegation HV01$", "round")
+}
+
 func TestACompleteReadingSeesWhatUSNsDoNotTell(t *testing.T) {
 	w := newWorld(2)
 	x := watch(t, w, "")

@@ -19,14 +19,25 @@ func (c *Conn) Changes(ctx context.Context, since int64) (changed []Changed, err
 		if err != nil || highest <= since {
 			return err
 		}
+		// What changes most, such as records of DNS, is neither account nor group. It must
+		// not cost a search each time from then on.
+		from := since
+		if quiet := c.quietSince(since); quiet > from {
+			if from = quiet; highest <= from {
+				return nil
+			}
+		}
 		// Computers are of class user as well. Deleted objects keep their class, and
 		// those who may not see them get the others only (MS-ADTS 3.1.1.3.4.1.14).
-		q := c.subtree("(&(uSNChanged>="+strconv.FormatInt(since+1, 10)+")(|(objectClass=user)(objectClass=group)))",
+		q := c.subtree("(&(uSNChanged>="+strconv.FormatInt(from+1, 10)+")(|(objectClass=user)(objectClass=group)))",
 			"objectGUID", "uSNChanged", "isDeleted")
 		q.Controls = append(q.Controls, ldap.NewControlMicrosoftShowDeleted())
 		found, err := c.search(q)
 		if err != nil {
 			return err
+		}
+		if len(found) == 0 {
+			c.setQuiet(since, highest)
 		}
 		for _, e := range found {
 			guid, err := guidOf(e)
@@ -41,4 +52,24 @@ func (c *Conn) Changes(ctx context.Context, since int64) (changed []Changed, err
 		return nil, err
 	}
 	return changed, nil
+}
+
+// quiet is that no account or group changed after one USN up to another.
+type quiet struct{ after, upTo int64 }
+
+// quietSince is up to where Changes is known to have nothing after since, 0 if it is
+// not.
+func (c *Conn) quietSince(since int64) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.quiet.after != since {
+		return 0
+	}
+	return c.quiet.upTo
+}
+
+func (c *Conn) setQuiet(after, upTo int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.quiet = quiet{after, upTo}
 }

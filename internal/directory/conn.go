@@ -47,6 +47,7 @@ type Conn struct {
 	forest    []domainOfForest
 	others    map[string]*Conn // connections to other domains, by their names
 	closed    bool
+	quiet     quiet // for Changes
 }
 
 // Dial connects to the first controller that answers, and signs in. Faults:

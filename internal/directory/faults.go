@@ -63,8 +63,14 @@ func (c *Conn) explain(err error, r refusal) error {
 	switch answer.ResultCode {
 	case ldap.ErrorNetwork:
 		return unreachable(err, c.domain(), c.Server()+": "+reason(err))
-	case ldap.LDAPResultNoSuchObject, ldap.LDAPResultReferral: // referred to another domain
+	case ldap.LDAPResultNoSuchObject:
 		return gone()
+	case ldap.LDAPResultReferral:
+		if r.writers == nil || domainOfDN(r.object) != c.says.Domain { // to another domain
+			return gone()
+		}
+		return fault.Wrap(err, fault.DirectoryFailed, c.Server(), "server", c.Server(), "object", r.object,
+			"reason", "it is a read-only controller; name another one with --server")
 	case ldap.LDAPResultInsufficientAccessRights:
 		return fault.Wrap(err, fault.DirectoryAccessDenied, c.Server(), "principal", c.who(), "attribute", attribute,
 			"object", r.object, "writers", r.whoMay())

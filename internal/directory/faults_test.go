@@ -105,3 +105,12 @@ func TestTheEndOfTheCallerIsNoFaultOfTheDirectory(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// It holds the object and answers with a reference to those who may change it.
+func TestAReadOnlyControllerIsToldAsSuch(t *testing.T) {
+	c, _ := scripted(t, Windows, func(asked) answer { return answer{code: ldap.LDAPResultReferral} })
+	err := c.Modify(t.Context(), "CN=HV01,DC=Lab,DC=test", Mod{Add, AttributeDelegateTo, [][]byte{[]byte("x")}})
+	if !fault.Is(err, fault.DirectoryFailed) || !strings.Contains(fault.From(err).Message(), "read-only") {
+		t.Errorf("%v", err)
+	}
+}

@@ -70,6 +70,7 @@ func nameFilter(name string) string {
 	if strings.Contains(name, "=") {
 		return equals("distinguishedName", name)
 	}
+	name = strings.TrimSuffix(name, ".") // of a full name
 	return equals("sAMAccountName", name) + equals("sAMAccountName", name+"$") + equals("dNSHostName", name)
 }
 

@@ -50,7 +50,7 @@ func (c *Conn) foreign(names []string, found []Account) (left []string) {
 			known[strings.ToLower(n)] = true
 		}
 	}
-	for _, n := range unseen(known, names) {
+	for _, n := range unseen(known, withoutDots(names)) {
 		_, notAddress := netip.ParseAddr(strings.Trim(n, "[]"))
 		ours := strings.Contains(n, "=") && domainOfDN(n) == c.says.Domain
 		if notAddress != nil && !ours && strings.TrimSpace(n) != "" {
@@ -58,6 +58,17 @@ func (c *Conn) foreign(names []string, found []Account) (left []string) {
 		}
 	}
 	return left
+}
+
+// withoutDots are names without the "." at the end of a full one.
+func withoutDots(names []string) []string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		if out[i] = n; !strings.Contains(n, "=") {
+			out[i] = strings.TrimSuffix(n, ".")
+		}
+	}
+	return out
 }
 
 // whereInForest gives the distinguished names of the accounts of other domains that

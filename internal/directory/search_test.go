@@ -77,6 +77,7 @@ func TestFilters(t *testing.T) {
 		"(&(objectCategory=computer)(servicePrincipalName=*))":             Query{Computers: true, ServiceNames: true}.filter(),
 		"(&(objectCategory=computer)(!(servicePrincipalName=*)))":          Query{Computers: true, Nameless: true}.filter(),
 		"(&" + anyAccount + anyDelegated + ")":                             Query{Delegating: true}.filter(),
+		nameFilter("hv01.lab.test"):                                        nameFilter("hv01.lab.test."),
 		"(objectSid=S-1-5-21-1-2-3-500)":                                   nameFilter("S-1-5-21-1-2-3-500"),
 		`(distinguishedName=CN=a\5c,b,DC=x)`:                               nameFilter(`CN=a\,b,DC=x`),
 		"(sAMAccountName=S-1-x)(sAMAccountName=S-1-x$)(dNSHostName=S-1-x)": nameFilter("S-1-x"),
@@ -204,6 +205,32 @@ func TestAQuietDirectoryCostsOneSmallSearch(t *testing.T) {
 	if q := (*all)[2]; !strings.Contains(q.filter, "(uSNChanged>=499)") || !slices.Contains(q.controls, ldap.ControlTypeMicrosoftShowDeleted) {
 		t.Errorf("%+v", q)
 	}
+}
+
+// Records of DNS change all the time, and are neither accounts nor groups.
+func TestWhatIsNoAccountIsSearchedPastOnce(t *testing.T) {
+	usn, changed := 500, []*ldap.Entry(nil)
+	c, all := scripted(t, Samba, func(q asked) answer {
+		if q.dn == "" {
+			return answer{entries: []*ldap.Entry{ldap.NewEntry("", map[string][]string{"highestCommittedUSN": {strconv.Itoa(usn)}})}}
+		}
+		return answer{entries: changed}
+	})
+	ask := func(want, requests int) {
+		t.Helper()
+		*all = nil
+		if got, err := c.Changes(t.Context(), 400); err != nil || len(got) != want || len(*all) != requests {
+			t.Errorf("%v, %v, %d requests", got, err, len(*all))
+		}
+	}
+	ask(0, 2)
+	ask(0, 1)
+	usn, changed = 501, []*ldap.Entry{ldap.NewEntry("CN=X", map[string][]string{"objectGUID": {"0123456789abcdef"}, "uSNChanged": {"501"}})}
+	ask(1, 2)
+	if q := (*all)[1]; !strings.Contains(q.filter, "(uSNChanged>=501)") {
+		t.Errorf("%+v", q)
+	}
+	ask(1, 2) // until the caller goes on from there
 }
 
 func TestParseMappings(t *testing.T) {
