@@ -71,13 +71,19 @@ func ReadPolicy(r io.Reader, name string) (*Policy, error) {
 	}
 	p := new(Policy)
 	if err := config.Strict(b, p); err != nil {
-		return nil, fault.New(fault.PolicyMalformed, "", "name", name, "reason", err.Error())
+		return nil, fault.New(fault.PolicyMalformed, "", "name", name, "reason", firstLine(err))
 	}
 	p.complete()
 	if err := p.validate(); err != nil {
 		return nil, fault.New(fault.PolicyMalformed, "", "name", name, "reason", err.Error())
 	}
 	return p, nil
+}
+
+// firstLine is an error of the YAML reader without the piece of the file that it draws.
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
 }
 
 func (p *Policy) complete() {

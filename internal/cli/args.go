@@ -19,16 +19,6 @@ func oneArg(what string) cobra.PositionalArgs {
 	}
 }
 
-// atMostOneArg wants one argument or none.
-func atMostOneArg(what string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) > 1 {
-			return fmt.Errorf("%s takes one argument at most, %s, not %d", cmd.CommandPath(), what, len(args))
-		}
-		return nil
-	}
-}
-
 // noArgs wants none.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {

@@ -46,7 +46,7 @@ func printDelegationPlan(w io.Writer, p *delegation.Plan) error {
 const twinMark = "  (*)"
 
 // twinNote says what the mark means.
-const twinNote = "(*) and the same name with its blanks escaped, which Samba's controllers look for"
+const twinNote = "(*) and its twin with the blanks escaped, which Samba's controllers look for"
 
 // printTwinNote says what the mark behind a name means, where there was one.
 func printTwinNote(w io.Writer, p *delegation.Plan) error {

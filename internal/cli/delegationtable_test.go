@@ -40,7 +40,7 @@ Changes to 1 object:
       + cifs/HV02
       - cifs/gone
 
-(*) and the same name with its blanks escaped, which Samba's controllers look for
+(*) and its twin with the blanks escaped, which Samba's controllers look for
 `
 	_, got, _ := strings.Cut(b.String(), "1 unwanted\n")
 	if diff := cmp.Diff(want, got); diff != "" {

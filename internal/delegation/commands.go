@@ -2,6 +2,7 @@ package delegation
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -141,7 +142,18 @@ func (c Commands) ServiceNames(h Host, add bool, values []string) []finding.Comm
 	if add {
 		verb = "add"
 	}
-	out := drover("drover spn "+verb, append([]string{h.Account}, shown(values)...)...)
+	// drover writes a name and its twin together: asked for the name, it adds the twin
+	// that lacks, and cannot delete the twin alone.
+	var names []string
+	for _, v := range values {
+		if plain := spn.Plain(v); !slices.Contains(names, plain) && (add || !spn.IsTwin(v) || slices.Contains(values, plain)) {
+			names = append(names, plain)
+		}
+	}
+	var out []finding.Command
+	if len(names) > 0 {
+		out = drover("drover spn "+verb, append([]string{h.Account}, names...)...)
+	}
 	if !c.samba {
 		return append(out, c.values(h.DN, directory.AttributeServiceNames, add, values)...)
 	}

@@ -89,5 +89,5 @@ var findingCodes = []Entry{
 	{NotChecked, ClassUnknown, 0, "Not checked",
 		"{source} to {destination} was not tried: {reason}",
 		"Only the source can ask for a ticket in an operator's name: its agent must answer, or its key must be in the keytab.",
-		"give the source's key with `drover delegation verify --keytab FILE`, or start droverd there"},
+		"start droverd on the source and sign in (`kinit`) as somebody it takes as operator, for --operator as administrator; or give the source's key with `drover delegation verify --keytab FILE`"},
 }
