@@ -33,8 +33,15 @@ func typeable(values ...string) bool {
 	return true
 }
 
+// memberDN is the option of samba-tool that names a member by distinguished name.
+const memberDN = "--member-dn="
+
+// isOption says that samba-tool would take a word for an option. Whoever may create
+// accounts chooses their names, and it has options that read and write files.
+func isOption(word string) bool { return strings.HasPrefix(word, "-") }
+
 func (c Commands) sambaTool(verb string, words ...string) []finding.Command {
-	if !typeable(words...) {
+	if !typeable(words...) || slices.ContainsFunc(words, func(w string) bool { return isOption(w) && !strings.HasPrefix(w, memberDN) }) {
 		return nil
 	}
 	line := "samba-tool " + verb + " " + finding.Quote(finding.Shell, words...)
@@ -125,7 +132,7 @@ func (c Commands) Member(group, account string, add bool) []finding.Command {
 		if add {
 			verb = "group addmembers"
 		}
-		return c.sambaTool(verb, group, "--member-dn="+account)
+		return c.sambaTool(verb, group, memberDN+account)
 	case c.samba && add:
 		return c.sambaTool("group addmembers", group, account)
 	case c.samba:

@@ -391,3 +391,13 @@ func TestTheCommandOfADirectionNamesThePlaceOfANewGroup(t *testing.T) {
 		t.Error(line)
 	}
 }
+
+func TestNoCommandTakesAnAccountForAnOption(t *testing.T) {
+	c := Commands{samba: true}
+	if got := c.AnyService("--configfile=/tmp/x$", false); got != nil {
+		t.Errorf("%+v", got)
+	}
+	if got := c.Member("Hosts", "CN=HV01,DC=lab", false); len(got) != 1 {
+		t.Errorf("%+v", got)
+	}
+}

@@ -14,6 +14,9 @@ import (
 // controllers take no security descriptors over LDAP (see Plan.local), so a script
 // with one works on the controller's own files.
 func (p *Plan) sambaTool() (string, error) {
+	if name := p.optionLike(); name != "" {
+		return "", notPrintable(SambaToolScript, "samba-tool would take %s for an option", name)
+	}
 	s := sambaScript{plan: p, accounts: map[string]string{}}
 	for _, h := range p.Hosts {
 		s.accounts[h.SID] = h.Account
@@ -40,6 +43,26 @@ func (p *Plan) sambaTool() (string, error) {
 		}
 	}
 	return s.b.String(), nil
+}
+
+// optionLike is a name or value that is an option to samba-tool, "" when there is none.
+func (p *Plan) optionLike() string {
+	var all []string
+	if g := p.NewGroup; g != nil {
+		all = append(all, g.Name)
+	}
+	for _, h := range p.Hosts {
+		all = append(all, h.Account)
+	}
+	for _, c := range p.Changes {
+		all = append(all, append(slices.Concat(c.Add, c.Delete), c.Account)...)
+	}
+	for _, name := range all {
+		if isOption(name) {
+			return name
+		}
+	}
+	return ""
 }
 
 type sambaScript struct {
@@ -86,7 +109,7 @@ func cutSuffixFold(s, suffix string) (string, bool) {
 
 func (s *sambaScript) members(verb, group string, dns []string) {
 	for _, dn := range dns {
-		s.call("group", verb, group, "--member-dn="+dn)
+		s.call("group", verb, group, memberDN+dn)
 	}
 }
 

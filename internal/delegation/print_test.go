@@ -168,6 +168,8 @@ func TestWhatCannotBePrinted(t *testing.T) {
 	stranger.Changes[2].Add = []string{"S-1-5-21-9-9-9-1234"}
 	outside := s.groupPlan(t)
 	outside.NewGroup.DN = "CN=Other," + outside.BaseDN
+	option := s.mesh(t)
+	option.Changes[0].Account, option.Hosts[0].Account = "--configfile=x$", "--configfile=x$"
 	for _, c := range []struct {
 		script delegation.Script
 		plan   *delegation.Plan
@@ -176,6 +178,7 @@ func TestWhatCannotBePrinted(t *testing.T) {
 		{delegation.LDIFScript, group, "not known before"},
 		{delegation.SambaToolScript, stranger, "none of the plan's hosts"},
 		{delegation.SambaToolScript, outside, "cannot make the group"},
+		{delegation.SambaToolScript, option, "for an option"},
 		{"perl", unknown, "no such form"},
 	} {
 		_, err := print(t, s, c.script, c.plan)

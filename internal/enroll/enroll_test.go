@@ -214,6 +214,9 @@ func TestAccountByEveryNameItHas(t *testing.T) {
 	user := directory.Account{Class: directory.User, Name: "HV01", DN: "CN=HV01,CN=Users"}
 	twice := directory.Account{Class: directory.Computer, Name: "HV09$", DN: "CN=HV09", DNSHostName: "hv01.example.org"}
 	f := &fake{accounts: []directory.Account{joined(), user, twice}}
+	if a, err := Account(t.Context(), &fake{accounts: []directory.Account{joined()}}, "hv01.example.org."); err != nil || a.DN != "CN=HV01" {
+		t.Errorf("with a dot at its end: %+v, %v", a, err)
+	}
 	for _, name := range []string{"HV01", "hv01", "HV01$", "CN=hv01"} {
 		if a, err := Account(t.Context(), f, name); err != nil || a.DN != "CN=HV01" {
 			t.Errorf("%q: %+v, %v", name, a, err)

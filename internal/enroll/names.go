@@ -69,6 +69,9 @@ func Account(ctx context.Context, d Directory, name string) (directory.Account, 
 }
 
 func isCalled(a directory.Account, name string) bool {
+	if !strings.Contains(name, "=") {
+		name = strings.TrimSuffix(name, ".") // of a full name
+	}
 	for _, n := range []string{a.Name, a.ShortName(), a.DNSHostName, a.DN, a.SID} {
 		if n != "" && strings.EqualFold(n, name) {
 			return true

@@ -121,11 +121,19 @@ func Contains(list []string, value string) bool {
 	return slices.ContainsFunc(list, func(v string) bool { return strings.EqualFold(v, value) })
 }
 
-// PlainList is list without twins and duplicates.
+// PlainList is list without twins and duplicates. A twin whose name is not in the
+// list is there as the name: a controller of Samba answers to it.
 func PlainList(list []string) []string {
 	var out []string
 	for _, v := range list {
-		if !IsTwin(v) && !Contains(out, v) {
+		if IsTwin(v) {
+			plain := Plain(v)
+			if Contains(list, plain) {
+				continue
+			}
+			v = plain
+		}
+		if !Contains(out, v) {
 			out = append(out, v)
 		}
 	}

@@ -56,6 +56,9 @@ func TestTwins(t *testing.T) {
 	if got := PlainList([]string{plain, twin, "cifs/HV02", "CIFS/hv02"}); !slices.Equal(got, []string{plain, "cifs/HV02"}) {
 		t.Errorf("PlainList %q", got)
 	}
+	if got := PlainList([]string{"cifs/HV02", twin}); !slices.Equal(got, []string{"cifs/HV02", plain}) {
+		t.Errorf("PlainList of a twin alone %q", got)
+	}
 	if got := Stored(true, plain, "cifs/HV02"); !slices.Equal(got, []string{plain, twin, "cifs/HV02"}) {
 		t.Errorf("on Samba %q", got)
 	}
