@@ -36,8 +36,10 @@ const (
 // WriteLDIF writes the baseline as LDIF change records (RFC 2849) that put it back,
 // for ldapmodify as well as for ReadBaseline, with what it was taken from in
 // comments above. The records replace whole attributes: userAccountControl, for
-// example, with all its flags, where NewRollback is more careful.
+// example, with all its flags, where NewRollback is more careful. What ReadBaseline
+// would not read, because there is too much of it, is not written.
 func (b *Baseline) WriteLDIF(w io.Writer) error {
+	w = &bounded{w, ldif.MaxSize}
 	header := []string{
 		baselineTitle,
 		keyDomain + ": " + b.BaseDN,
@@ -60,6 +62,19 @@ func (b *Baseline) WriteLDIF(w io.Writer) error {
 	}
 	records[0].Comments = append(header, records[0].Comments...)
 	return ldif.Write(w, records, end)
+}
+
+// bounded passes left bytes on.
+type bounded struct {
+	w    io.Writer
+	left int
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.left -= len(p); b.left < 0 {
+		return 0, fmt.Errorf("the old values are more than %d MiB, which would not be read again; plan for fewer hosts at a time", ldif.MaxSize>>20)
+	}
+	return b.w.Write(p)
 }
 
 func (o Object) record() ldif.Record {
