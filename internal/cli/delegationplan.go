@@ -37,6 +37,7 @@ Directory Users and Computers sets with "Use any authentication protocol".`,
 		RunE: p.verb(func(ctx context.Context, _ *cobra.Command, args []string) error {
 			return p.runDelegationPlan(ctx, o, args)
 		}),
+		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	o.directory.add(cmd.Flags())
 	o.intent.add(cmd.Flags())

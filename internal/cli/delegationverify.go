@@ -46,6 +46,7 @@ transition only, and each agent must know you as administrator.`,
 		RunE: p.verb(func(ctx context.Context, _ *cobra.Command, args []string) error {
 			return p.runDelegationVerify(ctx, o, args)
 		}),
+		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	o.directory.add(cmd.Flags())
 	o.intent.add(cmd.Flags())

@@ -253,7 +253,8 @@ On Samba's controllers the escaped twin that their Kerberos server looks for is
 added beside a name with blanks.`,
 		Example: `  drover spn add HV01
   drover spn add HV01 'Microsoft Virtual System Migration Service/HV01' --dry-run`,
-		Args: accountAndNames(false),
+		Args:              accountAndNames(false),
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: p.verb(func(ctx context.Context, _ *cobra.Command, args []string) error {
 			return p.changeNames(ctx, o, args[0], func(c *directory.Conn, a directory.Account) (*enroll.Change, error) {
 				return planAdd(ctx, c, a, args[1:])

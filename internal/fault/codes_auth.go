@@ -93,7 +93,7 @@ var auth = []Entry{
 	{OperatorUnknown, ClassAuth, 0, "Operator is not in the directory",
 		"the directory knows no user {operator}, or the account is disabled",
 		"The source host asked for a ticket in the operator's name and the KDC does not know the name.",
-		"correct local_users in /etc/drover/drover.yaml on {host}"},
+		"look for the account with `samba-tool user list` or Get-ADUser, and enable it or correct the name; for the local socket the name comes from local_users in /etc/drover/drover.yaml"},
 	{DelegationMissing, ClassAuth, 0, "Delegation is missing",
 		"{account} may not act for {operator} at {destination}: {attribute} of {account} lacks \"{values}\" (0x8009030E, No credentials are available in the security package)",
 		"The source host acts for the operator at the destination by Kerberos constrained delegation. The list on the source's computer account does not name the destination's migration service.",
