@@ -75,6 +75,10 @@ func Load(ctx context.Context, d Source, sel Selection, in Intent, now time.Time
 	return s, nil
 }
 
+// manyNames is from where on reading every service name costs less than searching for
+// some.
+const manyNames = 10
+
 // readNames looks for the hosts in the lists that no account read so far carries,
 // so that a name which is gone can be told from one of another kind of server. Lists
 // of hosts of other domains name what is there, about which nothing is said.
@@ -90,7 +94,17 @@ func readNames(ctx context.Context, d Source, in Intent, s *State) error {
 		s.Others = append(s.Others, found...)
 	}
 	// What is left may be another name of a server, which only its service names tell.
-	for _, host := range UncarriedHosts(in, *s) {
+	// Controllers have no index for the ends of names: each question is as much work as
+	// reading all of them.
+	left := UncarriedHosts(in, *s)
+	if len(left) > manyNames {
+		found, err := d.Accounts(ctx, directory.Query{ServiceNames: true})
+		if err != nil {
+			return err
+		}
+		s.Others, left = append(s.Others, found...), nil
+	}
+	for _, host := range left {
 		found, err := d.Accounts(ctx, directory.Query{Pattern: "*/" + host})
 		if err != nil {
 			return err

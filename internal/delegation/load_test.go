@@ -2,6 +2,7 @@ package delegation
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -65,5 +66,17 @@ func TestHostsOfOtherDomainsAreFoundByName(t *testing.T) {
 	}
 	if s, err = Load(t.Context(), f, Selection{Names: []string{"HV01", "HV02"}}, Intent{}, time.Now()); err != nil || !s.NamesRead {
 		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+// Each such search reads the names of the whole directory.
+func TestManyNamesThatAreGoneAreLookedForAtOnce(t *testing.T) {
+	f := &forest{State: goodState(directory.Samba, 2)}
+	for i := range 5 * manyNames {
+		f.Hosts[0].DelegateTo = append(f.Hosts[0].DelegateTo, fmt.Sprintf("cifs/gone%d", i))
+	}
+	s, err := Load(t.Context(), f, Selection{Names: []string{"HV01", "HV02"}}, Intent{}, time.Now())
+	if err != nil || !s.NamesRead || len(f.queries) != 3 {
+		t.Errorf("%v, %d searches", err, len(f.queries))
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"drover/internal/directory"
 	"drover/internal/fault"
+	"drover/internal/finding"
 	"drover/internal/spn"
 )
 
@@ -213,27 +214,13 @@ func (d DelegationFacts) anyProtocolCommand() string {
 func (d DelegationFacts) sambaTool(verb string, args ...string) string {
 	s := "samba-tool delegation " + verb
 	for _, a := range args {
-		s += " " + shell(a)
+		s += " " + finding.Quote(finding.Shell, a)
 	}
 	if d.Server != "" {
-		s += " -H ldap://" + d.Server + " -U Administrator"
+		s += " -H ldap://" + finding.Quote(finding.Shell, d.Server) + " -U Administrator"
 	}
 	return s
 }
 
-// shell quotes for a POSIX shell, where it must.
-func shell(s string) string {
-	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./") == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
-
 // powerShell quotes a list of strings.
-func powerShell(values ...string) string {
-	var q []string
-	for _, v := range values {
-		q = append(q, "'"+strings.ReplaceAll(v, "'", "''")+"'")
-	}
-	return strings.Join(q, ",")
-}
+func powerShell(values ...string) string { return finding.Quote(finding.PowerShell, values...) }

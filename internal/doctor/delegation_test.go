@@ -162,3 +162,9 @@ func TestDiagnoseDelegationReadsWhatTheRefusalNames(t *testing.T) {
 		t.Errorf("%s %q", got.Code, got.Args)
 	}
 }
+
+func TestCommandsQuoteWhatPowerShellTakesForQuotes(t *testing.T) {
+	if got := powerShell("x\u2019; reboot; \u2018", "o'b"); got != "'x\u2019\u2019; reboot; \u2018\u2018','o''b'" {
+		t.Error(got)
+	}
+}
