@@ -144,6 +144,6 @@ func (l *loader) rereadOperators(ctx context.Context) error {
 // accountContent is what findings about an account depend on.
 func accountContent(a *directory.Account) string {
 	list := func(values []string) []string { return slices.Sorted(slices.Values(values)) }
-	return fmt.Sprintf("%q %q %q %q %q %d %d %q %q %x %t", a.DN, a.Class, a.Name, a.DNSHostName, a.SID, a.Flags, a.EncryptionTypes,
-		list(a.ServiceNames), list(a.DelegateTo), a.ActOnBehalf, a.Protected)
+	return fmt.Sprintf("%q %q %q %q %q %d %d %q %q %x %t %t", a.DN, a.Class, a.Name, a.DNSHostName, a.SID, a.Flags, a.EncryptionTypes,
+		list(a.ServiceNames), list(a.DelegateTo), a.ActOnBehalf, a.Protected, a.Hidden)
 }

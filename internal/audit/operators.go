@@ -22,6 +22,11 @@ func (c *checker) checkOperators() {
 		c.found = append(c.found, x)
 	}
 	for _, a := range accounts {
+		if a.Hidden {
+			c.report(a, fault.New(fault.OperatorHidden, "", "object", a.Name), func(x *finding.Finding) {
+				x.Attribute, x.Fix = directory.AttributeFlags, drover("drover delegation audit --policy FILE --simple-bind USER")
+			})
+		}
 		if a.Disabled() {
 			c.report(a, fault.New(fault.OperatorDisabled, "", "object", a.Name), func(x *finding.Finding) {
 				x.Attribute, x.Values = directory.AttributeFlags, []string{"ACCOUNTDISABLE"}

@@ -47,6 +47,7 @@ var severities = map[fault.Code]finding.Severity{
 	fault.OperatorSensitive:          finding.Error,
 	fault.OperatorDisabled:           finding.Warning,
 	fault.OperatorNotInDirectory:     finding.Warning,
+	fault.OperatorHidden:             finding.Warning,
 }
 
 // Intent is the policy's intent.

@@ -18,6 +18,7 @@ const (
 	HostWithoutAES           Code = "host-without-aes"
 	OperatorDisabled         Code = "operator-disabled"
 	OperatorNotInDirectory   Code = "operator-not-in-directory"
+	OperatorHidden           Code = "operator-flags-hidden"
 	NotChecked               Code = "not-checked"
 )
 
@@ -86,6 +87,10 @@ var findingCodes = []Entry{
 		"the directory of {domain} has neither a user nor a group {name}",
 		"The account or group was deleted or renamed, or is misspelt in the policy. Nothing can be said about who it stood for.",
 		"look for it with `samba-tool user list` or Get-ADUser, and correct `operators` in the policy"},
+	{OperatorHidden, ClassUnknown, 0, "Operator's flags may not be read",
+		"userAccountControl of the operator {object} may not be read, so whether the account is disabled or sensitive is not known",
+		"A hardened directory does not show everybody the flags of users.",
+		"look as somebody who may read them: `drover delegation audit --policy FILE --simple-bind USER`, or with that user's ticket"},
 	{NotChecked, ClassUnknown, 0, "Not checked",
 		"{source} to {destination} was not tried: {reason}",
 		"Only the source can ask for a ticket in an operator's name: its agent must answer, or its key must be in the keytab.",
