@@ -311,9 +311,6 @@ func (l *Lab) Name() string { return l.state.Name }
 // Dir is the lab's state directory on the machine.
 func (l *Lab) Dir() string { return stateDir(l.state.Name) }
 
-// SharedDir is the directory that all hosts see as /srv/shared.
-func (l *Lab) SharedDir() string { return filepath.Join(l.Dir(), "shared") }
-
 // GroupSIDs gives the security identifiers of the role groups by group name.
 func (l *Lab) GroupSIDs() map[string]string { return maps.Clone(l.state.GroupSIDs) }
 
