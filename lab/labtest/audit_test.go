@@ -181,7 +181,7 @@ func (a *audited) testText(t *testing.T) {
 	r, err := a.Drover(t.Context(), lab.UserNobody, "delegation", "audit", "--policy", a.policy(t, auditPolicy))
 	a.must(t, err)
 	a.must(t, a.dir.Reset(t.Context()))
-	for _, want := range []string{"critical  HV02$", "samba-tool: samba-tool delegation for-any-service 'HV02$' off", "1 finding: 1 critical"} {
+	for _, want := range []string{"critical: HV02$ is trusted", "fix (samba-tool): samba-tool delegation for-any-service 'HV02$' off", "1 finding: 1 critical"} {
 		if !strings.Contains(r.Stdout, want) || r.Status != 12 {
 			t.Errorf("status %d, no %q in\n%s%s", r.Status, want, r.Stdout, r.Stderr)
 		}
