@@ -26,7 +26,7 @@ var general = []Entry{
 	{Usage, ClassUsage, 0, "Wrong use",
 		"{problem}",
 		"The command line or request does not have the form that the command takes.",
-		"see `drover help` for the command's form"},
+		"`drover help COMMAND` shows the form, such as `drover help move`"},
 	{ConfigInvalid, ClassUsage, 0, "Configuration is not valid",
 		"{file}: {problem}",
 		"drover.yaml has an unknown key, a wrong type or a value out of range. Nothing is started with half a configuration.",
