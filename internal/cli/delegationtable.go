@@ -199,6 +199,7 @@ func printChange(w io.Writer, c delegation.Change) {
 	case c.Raw != nil:
 		_, _ = fmt.Fprintf(w, "    %s: put the old value back\n", attribute)
 	}
+	printValues(w, "!", c.Note)
 	if len(c.Add)+len(c.Delete) > 0 {
 		_, _ = fmt.Fprintf(w, "    %s\n", attribute)
 	}

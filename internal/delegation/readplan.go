@@ -128,7 +128,7 @@ func (p *Plan) checkChange(c Change) error {
 	if err := checkText(c.DN, c.Account); err != nil {
 		return err
 	}
-	if err := checkText(slices.Concat(c.Add, c.Delete)...); err != nil {
+	if err := checkText(slices.Concat(c.Add, c.Delete, c.Note)...); err != nil {
 		return err
 	}
 	if err := checkValues(c); err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"drover/internal/directory"
+	"drover/internal/directory/secdesc"
 	"drover/internal/fault"
 	"drover/internal/finding"
 )
@@ -107,6 +108,7 @@ func (p *Plan) restore(o Object, now map[string]directory.Entry) error {
 			} else {
 				c.Remove = true
 			}
+			c.Note = trusteeNotes(old, have)
 		default:
 			c.Add, c.Delete = notIn(old, have), notIn(have, old)
 			changed = len(c.Add)+len(c.Delete) > 0
@@ -119,6 +121,31 @@ func (p *Plan) restore(o Object, now map[string]directory.Entry) error {
 		}
 	}
 	return nil
+}
+
+// trusteeNotes tells who may act by a descriptor that is to be put back and not by
+// the one that is there, and the other way round.
+func trusteeNotes(old, have [][]byte) (notes []string) {
+	of := func(values [][]byte) (out [][]byte) {
+		for _, v := range values {
+			sids, err := secdesc.Trustees(v)
+			if err != nil {
+				return nil // what cannot be read lets nobody act
+			}
+			for _, s := range sids {
+				out = append(out, []byte(s))
+			}
+		}
+		return out
+	}
+	was, is := of(old), of(have)
+	for _, s := range notIn(is, was) {
+		notes = append(notes, s+" may act no more")
+	}
+	for _, s := range notIn(was, is) {
+		notes = append(notes, s+" may act again")
+	}
+	return notes
 }
 
 func notIn(values, list [][]byte) (out []string) {
@@ -166,6 +193,10 @@ func (p *Plan) removeCreated(created []string, now map[string]directory.Entry) {
 		if account == "" {
 			account = dn
 		}
-		p.Changes = append(p.Changes, Change{DN: e.DN, Account: account, Remove: true, Before: Digest(e.Attributes[directory.AttributeMember])})
+		c := Change{DN: e.DN, Account: account, Remove: true, Before: Digest(e.Attributes[directory.AttributeMember])}
+		for _, member := range e.Strings(directory.AttributeMember) {
+			c.Note = append(c.Note, "has the member "+member)
+		}
+		p.Changes = append(p.Changes, c)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"drover/internal/delegation"
 	"drover/internal/directory"
+	"drover/internal/directory/secdesc"
 	"drover/internal/fault"
 )
 
@@ -84,6 +85,28 @@ func TestRollbackOfSomeHosts(t *testing.T) {
 	}
 	_, err := delegation.NewRollback(b, nil, mustRoot(t, s), []string{"HV09"}, planned)
 	wantCode(t, err, fault.HostNotInDirectory)
+}
+
+// Whoever looks at a rollback sees what whole values take away, also what others
+// have added since.
+func TestRollbackTellsWhatIsLost(t *testing.T) {
+	s := newSite(directory.Samba, 2)
+	b := s.mustRun(t, s.groupPlan(t))
+	const other = "S-1-5-21-9-9-9-9999"
+	merged, err := secdesc.Merge([]byte(s.Get(s.dns[0], descriptor)[0]), []secdesc.SID{other}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Set(s.dns[0], descriptor, string(merged))
+	var notes []string
+	for _, c := range s.rollback(t, b).Changes {
+		notes = append(notes, c.Note...)
+	}
+	for _, want := range []string{other + " may act no more", "has the member " + s.dns[0], "has the member " + s.dns[1]} {
+		if !slices.Contains(notes, want) {
+			t.Errorf("no note %q in %q", want, notes)
+		}
+	}
 }
 
 func mustRoot(t *testing.T, s *site) directory.Root {

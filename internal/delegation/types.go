@@ -162,6 +162,8 @@ type Change struct {
 	// Remove, for a rollback, is that there was no security descriptor; when Attribute
 	// is "", that there was no such object, which then is a group.
 	Remove bool `json:"remove,omitempty"`
+	// Note says, for people, what Raw or Remove takes away and gives back.
+	Note []string `json:"note,omitempty"`
 	// Before is Digest of the attribute's values when the plan was made; for a group
 	// to be removed, of its members.
 	Before string `json:"before"`
