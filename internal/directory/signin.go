@@ -84,7 +84,7 @@ func refusalReason(e *ldap.Error, overTLS, simple bool) string {
 	}
 	switch {
 	case e.ResultCode == ldap.LDAPResultStrongAuthRequired && overTLS && !simple:
-		return "it takes no Kerberos sign-in over TLS (Samba before 4.21); leave --ldaps out, so that the connection is sealed on port 389"
+		return "it takes no Kerberos sign-in over TLS, as Samba 4.17 does not; leave --ldaps out, so that the connection is sealed on port 389"
 	case e.ResultCode == ldap.LDAPResultStrongAuthRequired:
 		return "it demands more protection of the connection"
 	case e.ResultCode != ldap.LDAPResultInvalidCredentials:
