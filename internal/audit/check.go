@@ -190,7 +190,6 @@ func isCluster(a *directory.Account) bool { return hasClass(a, "MSClusterVirtual
 
 // checkHosts looks at each host's account by itself.
 func (c *checker) checkHosts() {
-	const aes128, aes256 = 0x8, 0x10 // MS-KILE 2.2.7
 	for _, a := range c.off {
 		c.report(a, fault.New(fault.HostAccountDisabled, "", "object", a.Name, "name", a.ShortName()), func(x *finding.Finding) {
 			x.Attribute, x.Values = directory.AttributeFlags, []string{"ACCOUNTDISABLE"}
@@ -198,7 +197,7 @@ func (c *checker) checkHosts() {
 		})
 	}
 	for _, a := range c.hosts {
-		if a.EncryptionTypes&(aes128|aes256) == 0 {
+		if a.EncryptionTypes&directory.EncryptionAES == 0 {
 			value := "unset"
 			if a.EncryptionTypes != 0 {
 				value = fmt.Sprintf("%d", a.EncryptionTypes)

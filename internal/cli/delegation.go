@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"io/fs"
 	"os"
 	"regexp"
 	"strings"
@@ -144,11 +143,16 @@ func hostList(stdin io.Reader, path string) ([]string, error) {
 }
 
 func unreadable(what, path string, err error) error {
-	var pe *fs.PathError
+	return misuse("%s %s cannot be read: %s", what, path, openReason(err))
+}
+
+// openReason is an error of opening a file without the file's name.
+func openReason(err error) string {
+	var pe *os.PathError
 	if errors.As(err, &pe) {
-		err = pe.Err
+		return pe.Err.Error()
 	}
-	return misuse("%s %s cannot be read: %v", what, path, err)
+	return err.Error()
 }
 
 // plan reads the directory and plans.

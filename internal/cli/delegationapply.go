@@ -131,15 +131,6 @@ func (p *program) readPlan(path string) (*delegation.Plan, error) {
 	return plan, named(err, path)
 }
 
-// openReason is an error of opening a file without the file's name.
-func openReason(err error) string {
-	var pe *os.PathError
-	if errors.As(err, &pe) {
-		return pe.Err.Error()
-	}
-	return err.Error()
-}
-
 // named gives a fault about a file the file's name, which its reader did not know.
 func named(err error, path string) error {
 	var f *fault.Error

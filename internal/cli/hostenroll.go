@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"strings"
@@ -52,16 +53,11 @@ func (p *program) runHostEnroll(ctx context.Context, o hostEnrollOptions) error 
 		return err
 	}
 	account, _, _ := strings.Cut(host.Account(), "@")
-	options := enroll.Options{Account: account, Keytab: o.keytab, DryRun: o.dryRun, Ticket: func(ctx context.Context, service string) error {
-		_, err := host.Self(ctx, service)
-		return err
-	}}
-	if options.Keytab == "" {
-		options.Keytab = "/etc/krb5.keytab"
-	}
-	for _, k := range keys {
-		options.Keys = append(options.Keys, enroll.Key{Principal: k.Principal, Version: k.Version, AES: k.AES})
-	}
+	options := enroll.Options{Account: account, Keytab: cmp.Or(o.keytab, krb.DefaultKeytab), Keys: keys, DryRun: o.dryRun,
+		Ticket: func(ctx context.Context, service string) error {
+			_, err := host.Self(ctx, service)
+			return err
+		}}
 	c, err := dialAs(ctx, host, o.domain, o.server)
 	if err != nil {
 		return err

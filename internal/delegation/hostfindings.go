@@ -13,9 +13,6 @@ import (
 
 const attributeDNSHostName = "dNSHostName"
 
-// aesTypes are AES128 and AES256 in msDS-SupportedEncryptionTypes (MS-KILE 2.2.7).
-const aesTypes = 0x18
-
 // hostFindings adds what concerns a host and no single direction.
 func (b *planner) hostFindings() {
 	for i, h := range b.hosts {
@@ -79,7 +76,7 @@ func withoutAES(p *Plan, h Host, types uint32) (finding.Finding, bool) {
 	f.Evidence = directory.AttributeEncryptionTypes + " is " + value
 	c := CommandsFor(p)
 	f.Fix, f.Undo = c.AES(h.Account), c.encryptionTypes(h, types)
-	return f, types&aesTypes == 0
+	return f, types&directory.EncryptionAES == 0
 }
 
 // TransitionFinding says whether TRUSTED_TO_AUTH_FOR_DELEGATION of a host is not as

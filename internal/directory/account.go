@@ -23,6 +23,10 @@ const (
 	FlagPartialSecrets uint32 = 0x4000000 // a read-only domain controller
 )
 
+// EncryptionAES are AES128 and AES256 in msDS-SupportedEncryptionTypes (MS-KILE
+// 2.2.7).
+const EncryptionAES uint32 = 0x18
+
 // Attributes that are read and written by name.
 const (
 	AttributeFlags           = "userAccountControl"

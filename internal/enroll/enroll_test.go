@@ -9,6 +9,7 @@ import (
 
 	"drover/internal/directory"
 	"drover/internal/fault"
+	"drover/internal/krb"
 	"drover/internal/spn"
 )
 
@@ -71,7 +72,7 @@ func joined() directory.Account {
 }
 
 func goodOptions() Options {
-	return Options{Account: "HV01$", Keytab: "/etc/krb5.keytab", Keys: []Key{{"HV01$@EXAMPLE.ORG", 2, true}}}
+	return Options{Account: "HV01$", Keytab: "/etc/krb5.keytab", Keys: []krb.KeytabKey{{Principal: "HV01$@EXAMPLE.ORG", Version: 2, AES: true}}}
 }
 
 func TestEnrolAddsWhatLacksAndThenNothing(t *testing.T) {

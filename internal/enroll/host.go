@@ -10,11 +10,9 @@ import (
 	"drover/internal/directory"
 	"drover/internal/fault"
 	"drover/internal/finding"
+	"drover/internal/krb"
 	"drover/internal/spn"
 )
-
-// aesTypes are AES128 and AES256 in msDS-SupportedEncryptionTypes (MS-KILE 2.2.7).
-const aesTypes = 0x18
 
 // classes are the service classes under which a host is spoken to: HOST, which
 // stands for many (HTTP, cifs), the migration service and storage.
@@ -31,13 +29,6 @@ func NamesFor(a directory.Account, mappings []string, twins bool) []string {
 		}
 	}
 	return out
-}
-
-// Key is a key of a keytab.
-type Key struct {
-	Principal string // "HV01$@LAB.DROVER.TEST"
-	Version   int
-	AES       bool
 }
 
 // CheckState is how a check of an enrolment ended.
@@ -81,7 +72,7 @@ func (r *Report) Failed() bool {
 type Options struct {
 	Account string // sAMAccountName, "HV01$"
 	Keytab  string // its path, for texts
-	Keys    []Key  // what is in it
+	Keys    []krb.KeytabKey
 	DryRun  bool
 	// Ticket asks the domain controller for a ticket to a service name; it is the
 	// proof that a name is known.
@@ -110,7 +101,7 @@ func Host(ctx context.Context, d Directory, o Options) (*Report, error) {
 	r.add(checkKeys(a, o))
 	r.add(encryption(ctx, d, a, o))
 	missing := NamesFor(a, mappings, root.Kind == directory.Samba)
-	names, err := names(ctx, d, a, missing, o)
+	names, err := serviceNames(ctx, d, a, missing, o)
 	if err != nil {
 		return nil, err
 	}
@@ -150,16 +141,13 @@ func checkKeys(a directory.Account, o Options) Check {
 			newest = max(newest, k.Version)
 		}
 	}
-	stale := func() Check {
-		return bad(name, finding.Error, a, "msDS-KeyVersionNumber", fault.New(fault.KeytabStale, a.ShortName(), "account", a.Name, "keytab", o.Keytab))
-	}
 	switch {
 	case newest == 0:
 		return bad(name, finding.Error, a, "", fault.New(fault.AgentNoKeytab, a.ShortName(), "keytab", o.Keytab))
 	case a.KeyVersion == 0:
 		return Check{Name: name, State: OK, Detail: fmt.Sprintf("AES key of version %d; the directory does not tell its own", newest)}
 	case newest != a.KeyVersion:
-		c := stale()
+		c := bad(name, finding.Error, a, "msDS-KeyVersionNumber", fault.New(fault.KeytabStale, a.ShortName(), "account", a.Name, "keytab", o.Keytab))
 		c.Detail += fmt.Sprintf(" (keytab: version %d, directory: version %d)", newest, a.KeyVersion)
 		c.Finding.Evidence = fmt.Sprintf("keytab %s: version %d; %s: version %d", o.Keytab, newest, a.DN, a.KeyVersion)
 		return c
@@ -170,10 +158,10 @@ func checkKeys(a directory.Account, o Options) Check {
 // encryption makes the account take AES tickets, and keeps what it takes besides.
 func encryption(ctx context.Context, d Directory, a directory.Account, o Options) Check {
 	const name = "encryption types"
-	if a.EncryptionTypes&aesTypes != 0 {
+	if a.EncryptionTypes&directory.EncryptionAES != 0 {
 		return Check{Name: name, State: OK, Detail: fmt.Sprintf("AES (%s 0x%x)", directory.AttributeEncryptionTypes, a.EncryptionTypes)}
 	}
-	want := a.EncryptionTypes | aesTypes
+	want := a.EncryptionTypes | directory.EncryptionAES
 	if o.DryRun {
 		return Check{Name: name, State: Planned, Detail: fmt.Sprintf("%s from 0x%x to 0x%x", directory.AttributeEncryptionTypes, a.EncryptionTypes, want)}
 	}
@@ -192,7 +180,7 @@ func encryption(ctx context.Context, d Directory, a directory.Account, o Options
 
 func decimal(n uint32) [][]byte { return raw([]string{strconv.FormatUint(uint64(n), 10)}) }
 
-func names(ctx context.Context, d Directory, a directory.Account, missing []string, o Options) (Check, error) {
+func serviceNames(ctx context.Context, d Directory, a directory.Account, missing []string, o Options) (Check, error) {
 	const name = "service names"
 	c, err := PlanAdd(ctx, d, nil, a, missing)
 	if fault.Is(err, fault.ServiceNameTaken) {

@@ -51,7 +51,7 @@ type Host struct {
 // fault agent-without-keytab. Otherwise OpenHost does.
 func OpenHost(cfg Config) (*Host, error) {
 	if cfg.Keytab == "" {
-		cfg.Keytab = defaultKeytab
+		cfg.Keytab = DefaultKeytab
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

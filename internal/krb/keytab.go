@@ -13,7 +13,8 @@ import (
 	"drover/internal/fault"
 )
 
-const defaultKeytab = "/etc/krb5.keytab"
+// DefaultKeytab is where a machine has its key.
+const DefaultKeytab = "/etc/krb5.keytab"
 
 // keyRing is a keytab that is read again when its file changes, so that a re-join
 // needs no restart. The caller serialises access.
@@ -101,7 +102,7 @@ type KeytabKey struct {
 // agent-without-keytab.
 func ReadKeytab(path string) ([]KeytabKey, error) {
 	if path == "" {
-		path = defaultKeytab
+		path = DefaultKeytab
 	}
 	ring := keyRing{path: path}
 	if err := ring.refresh(); err != nil {

@@ -217,16 +217,3 @@ func (d *Descriptor) partBytes(p part) ([]byte, error) {
 		return d.dacl.bytes()
 	}
 }
-
-// Owner is the owner's SID, empty when the descriptor has none.
-func (d *Descriptor) Owner() SID { return d.owner }
-
-// ACEs are the entries of the DACL in their order. There are none both when the
-// DACL is empty, which allows nobody anything, and when there is no DACL, which
-// allows everybody everything.
-func (d *Descriptor) ACEs() []ACE {
-	if d.dacl == nil {
-		return nil
-	}
-	return slices.Clone(d.dacl.aces)
-}

@@ -2,7 +2,6 @@ package secdesc
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -138,36 +137,4 @@ type GUID [16]byte
 func (g GUID) String() string {
 	return fmt.Sprintf("%08x-%04x-%04x-%x-%x",
 		binary.LittleEndian.Uint32(g[0:]), binary.LittleEndian.Uint16(g[4:]), binary.LittleEndian.Uint16(g[6:]), g[8:10], g[10:])
-}
-
-// ParseGUID reads the usual form, in either case, with or without braces.
-func ParseGUID(s string) (GUID, error) {
-	var g GUID
-	bare := s
-	if strings.HasPrefix(s, "{") && strings.HasSuffix(s, "}") {
-		bare = s[1 : len(s)-1]
-	}
-	fields := strings.Split(bare, "-")
-	var v [5]uint64
-	if len(fields) != len(v) {
-		return g, fmt.Errorf("%q is not a GUID", clip(s))
-	}
-	for i, digits := range []int{8, 4, 4, 4, 12} {
-		var err error
-		if len(fields[i]) != digits {
-			err = errors.New("a group has the wrong length")
-		} else {
-			v[i], err = strconv.ParseUint(fields[i], 16, 4*digits)
-		}
-		if err != nil {
-			return g, fmt.Errorf("%q is not a GUID: %w", clip(s), err)
-		}
-	}
-	binary.LittleEndian.PutUint32(g[0:], uint32(v[0]))
-	binary.LittleEndian.PutUint16(g[4:], uint16(v[1]))
-	binary.LittleEndian.PutUint16(g[6:], uint16(v[2]))
-	binary.BigEndian.PutUint16(g[8:], uint16(v[3]))
-	binary.BigEndian.PutUint16(g[10:], uint16(v[4]>>32))
-	binary.BigEndian.PutUint32(g[12:], uint32(v[4]))
-	return g, nil
 }

@@ -1,7 +1,11 @@
 package secdesc
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -117,4 +121,49 @@ func (g *GUID) optional() string {
 		return ""
 	}
 	return g.String()
+}
+
+// Owner is the owner's SID, empty when the descriptor has none.
+func (d *Descriptor) Owner() SID { return d.owner }
+
+// ACEs are the entries of the DACL in their order. There are none both when the
+// DACL is empty, which allows nobody anything, and when there is no DACL, which
+// allows everybody everything.
+func (d *Descriptor) ACEs() []ACE {
+	if d.dacl == nil {
+		return nil
+	}
+	return slices.Clone(d.dacl.aces)
+}
+
+// ParseGUID reads the usual form, in either case, with or without braces.
+func ParseGUID(s string) (GUID, error) {
+	var g GUID
+	bare := s
+	if strings.HasPrefix(s, "{") && strings.HasSuffix(s, "}") {
+		bare = s[1 : len(s)-1]
+	}
+	fields := strings.Split(bare, "-")
+	var v [5]uint64
+	if len(fields) != len(v) {
+		return g, fmt.Errorf("%q is not a GUID", clip(s))
+	}
+	for i, digits := range []int{8, 4, 4, 4, 12} {
+		var err error
+		if len(fields[i]) != digits {
+			err = errors.New("a group has the wrong length")
+		} else {
+			v[i], err = strconv.ParseUint(fields[i], 16, 4*digits)
+		}
+		if err != nil {
+			return g, fmt.Errorf("%q is not a GUID: %w", clip(s), err)
+		}
+	}
+	binary.LittleEndian.PutUint32(g[0:], uint32(v[0]))
+	binary.LittleEndian.PutUint16(g[4:], uint16(v[1]))
+	binary.LittleEndian.PutUint16(g[6:], uint16(v[2]))
+	binary.BigEndian.PutUint16(g[8:], uint16(v[3]))
+	binary.BigEndian.PutUint16(g[10:], uint16(v[4]>>32))
+	binary.BigEndian.PutUint32(g[12:], uint32(v[4]))
+	return g, nil
 }
