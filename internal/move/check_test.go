@@ -126,6 +126,7 @@ func (w *world) runsOnlyOn(t *testing.T, winner, loser *host) {
 // livesOnlyOn is runsOnlyOn for a VM in whatever state.
 func (w *world) livesOnlyOn(t *testing.T, winner, loser *host) {
 	t.Helper()
+	w.clean(t, winner, loser) // each side ends by itself, and not in the same instant
 	if !winner.has(vmUUID) {
 		t.Errorf("%s does not have the VM", winner.name)
 	}
@@ -145,7 +146,6 @@ func (w *world) livesOnlyOn(t *testing.T, winner, loser *host) {
 	if !winner.autostart(vmUUID) {
 		t.Errorf("the VM is not started with %s any more", winner.name)
 	}
-	w.clean(t, winner, loser)
 }
 
 // clean asserts that no host holds anything for a move any more.

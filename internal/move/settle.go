@@ -345,18 +345,30 @@ func (m *Manager) Resolve(ctx context.Context, id string, keepSource bool, by st
 		}
 		return rec, fault.New(fault.MoveOver, m.opt.Host, "move", id, "phase", string(rec.Phase))
 	}
-	rec := r.record()
-	if rec.Role != Source || rec.Phase != Unknown {
-		return rec, fault.New(fault.MoveOver, m.opt.Host, "move", id, "phase", string(rec.Phase)+", and decides itself")
-	}
 	v := wire.Running
 	if keepSource {
 		v = wire.Abandoned
 	}
-	r.log.Warn("outcome decided by an administrator", "by", by, "verdict", v)
-	r.update(func(_ *Record, p *private) { p.Verdict = v })
-	if err := r.note(Event{Kind: EventNotice, Text: fmt.Sprintf("%s decided: %s", by, v)}); err != nil {
-		return rec, err
+	if err := r.decide(v, by); err != nil {
+		return r.record(), err
 	}
+	r.log.Warn("outcome decided by an administrator", "by", by, "verdict", v)
 	return r.record(), nil
+}
+
+// decide gives the move the verdict that an administrator chose and journals who
+// did, in one step: what settles the move sees both or neither.
+func (r *run) decide(v wire.Verdict, by string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.rec.Role != Source || r.rec.Phase != Unknown {
+		return fault.New(fault.MoveOver, r.m.opt.Host, "move", r.rec.ID, "phase", string(r.rec.Phase)+", and decides itself")
+	}
+	before := r.priv.Verdict
+	r.priv.Verdict = v
+	if err := r.journal(Event{Kind: EventNotice, Text: fmt.Sprintf("%s decided: %s", by, v)}); err != nil {
+		r.priv.Verdict = before
+		return err
+	}
+	return nil
 }
