@@ -73,18 +73,22 @@ func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.H
 	if err != nil {
 		return err
 	}
+	kept, err := openSettings(ctx, cfg, journal)
+	if err != nil {
+		return err
+	}
 	roles := roles{cfg.Roles}
 	registry, metrics := newRegistry()
 	reasons := &explainer{kerberos: kerberos, log: o.Log}
 	moves := move.NewManager(move.Options{
-		Host: cfg.Host, RunDir: cfg.RunDir, Enabled: cfg.Migration.Enabled, Roots: cfg.Storage.Roots,
+		Host: cfg.Host, RunDir: cfg.RunDir, Settings: kept.get, Roots: cfg.Storage.Roots,
 		Hypervisor: hypervisor{Host: local, cfg: cfg, roots: disks.roots.Dirs()}, Storage: disks, Store: journal, Log: o.Log, Inject: o.Inject, Ended: metrics.observe,
-		Connector: &connector{host: cfg.Host, networks: cfg.Migration.Networks, kerberos: kerberos, now: o.Now,
+		Connector: &connector{host: cfg.Host, settings: kept.get, kerberos: kerberos, now: o.Now,
 			explain: reasons.explain},
 	})
 	door := &doorman{host: cfg.Host, kerberos: kerberos, roles: roles, moves: moves, log: o.Log, now: o.Now}
 	listener, err := stream.Listen(ctx, stream.ListenOptions{
-		Addrs: func() ([]netip.Addr, error) { return stream.LocalAddrs(cfg.Migration.Networks) },
+		Addrs: func() ([]netip.Addr, error) { return stream.LocalAddrs(kept.get().Subnets()) },
 		Port:  stream.Port, Host: cfg.Host, Identity: identity, OnControl: door.serve, Log: o.Log,
 	})
 	if err != nil {
@@ -94,7 +98,7 @@ func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.H
 	door.listener = listener
 	server, err := api.NewServer(api.Options{
 		Host: cfg.Host, Version: o.Version, Acceptor: acceptor{kerberos, roles}, LocalMapper: localMapper(cfg.Host, roles, cfg.LocalUsers),
-		Backend: &backend{cfg: cfg, version: o.Version, virt: local, kerberos: kerberos, reasons: reasons, moves: moves, store: journal, listener: listener, log: o.Log},
+		Backend: &backend{cfg: cfg, version: o.Version, virt: local, kerberos: kerberos, reasons: reasons, moves: moves, store: journal, listener: listener, settings: kept, log: o.Log},
 		TLS:     &tls.Config{Certificates: []tls.Certificate{identity.Certificate()}},
 		Now:     o.Now, Listen: cfg.API.Listen, Socket: cfg.API.Socket, Log: o.Log, Registry: registry,
 	})

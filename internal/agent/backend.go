@@ -29,6 +29,7 @@ type backend struct {
 	moves    *move.Manager
 	store    *store.Store
 	listener *stream.Listener
+	settings *settingsKeeper
 	log      *slog.Logger
 }
 
@@ -42,7 +43,7 @@ func (b *backend) Host(ctx context.Context, c api.Caller) (api.HostInfo, error) 
 		Host: b.cfg.Host, UUID: f.UUID, Version: b.version, Account: strings.TrimSuffix(b.kerberos.Account(), "@"+b.kerberos.Realm()), Realm: b.kerberos.Realm(),
 		LibvirtVersion: f.LibvirtVersion, QEMUVersion: f.QEMUVersion, MemoryBytes: f.MemoryTotal, MemoryAvailable: f.MemoryAvailable,
 		StorageRoots: b.cfg.Storage.Roots, Caller: c.Info(),
-		Migration: api.MigrationInfo{Enabled: b.cfg.Migration.Enabled, Networks: b.cfg.Migration.Networks, Addresses: b.listener.Addrs()},
+		Migration: api.MigrationInfo{Settings: b.settings.get(), Addresses: b.listener.Addrs()},
 	}, nil
 }
 
@@ -184,9 +185,8 @@ func (b *backend) Health(ctx context.Context) []api.HealthCheck {
 
 // portCheck: an agent with live migration enabled must be reachable for it.
 func (b *backend) portCheck() error {
-	if !b.cfg.Migration.Enabled || len(b.listener.Addrs()) > 0 {
+	if !b.settings.get().Incoming || len(b.listener.Addrs()) > 0 {
 		return nil
 	}
-	return fault.New(fault.ConfigInvalid, b.cfg.Host, "file", "drover.yaml",
-		"problem", "migration.networks: this host has no address in "+networkList(b.cfg.Migration.Networks))
+	return fault.New(fault.MigrationPortUnbound, b.cfg.Host, "networks", networkList(b.settings.get().Subnets()))
 }

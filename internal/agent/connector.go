@@ -13,6 +13,7 @@ import (
 	"drover/internal/krb"
 	"drover/internal/move"
 	"drover/internal/record"
+	"drover/internal/settings"
 	"drover/internal/spn"
 	"drover/internal/stream"
 	"drover/internal/wire"
@@ -21,7 +22,7 @@ import (
 // connector reaches the agents of other hosts, as an operator or as this host.
 type connector struct {
 	host     string
-	networks []netip.Prefix
+	settings func() settings.Settings
 	kerberos *krb.Host
 	explain  func(ctx context.Context, err error) error
 	now      func() time.Time
@@ -75,11 +76,11 @@ func (c *connector) Authorise(ctx context.Context, destination string, op move.O
 				return err
 			}
 		}
-		network, err := c.network(ctx, destination, t)
+		networks, err := c.network(ctx, destination, t)
 		if err != nil {
 			return err
 		}
-		s, err = c.open(ctx, destination, network, t, second)
+		s, err = c.open(ctx, destination, networks, t, second)
 		return err
 	})
 	if err != nil {
@@ -104,41 +105,41 @@ func (c *connector) evidence(ctx context.Context, op move.Operator) (krb.Evidenc
 
 // network asks the destination's management API, as the operator, where it
 // takes migrations, and chooses the first network that both sides have.
-func (c *connector) network(ctx context.Context, destination string, t *krb.Ticket) (record.Network, error) {
+func (c *connector) network(ctx context.Context, destination string, t *krb.Ticket) ([]record.Route, error) {
 	cl, err := api.NewClient(api.ClientOptions{Address: destination, Host: c.host, Initiator: ticketInitiator{t}})
 	if err != nil {
-		return record.Network{}, err
+		return nil, err
 	}
 	defer cl.Close()
 	info, err := cl.Host(ctx)
 	if fault.Is(err, fault.RoleMissing) {
 		// To look there takes the viewer's role, but a viewer could not move either.
 		f := fault.From(err)
-		return record.Network{}, fault.New(fault.RoleMissing, f.Host, "operator", t.Client(), "role", string(roleOperator))
+		return nil, fault.New(fault.RoleMissing, f.Host, "operator", t.Client(), "role", string(roleOperator))
 	}
 	if err != nil {
-		return record.Network{}, err
+		return nil, err
 	}
-	if !info.Migration.Enabled {
-		return record.Network{}, fault.New(fault.MigrationDisabled, info.Host, "direction", "incoming")
+	if !info.Migration.Settings.Incoming {
+		return nil, fault.New(fault.MigrationDisabled, info.Host, "direction", "incoming")
 	}
 	return c.choose(destination, info.Migration)
 }
 
-func (c *connector) choose(destination string, theirs api.MigrationInfo) (record.Network, error) {
-	for _, n := range c.networks {
+func (c *connector) choose(destination string, theirs api.MigrationInfo) ([]record.Route, error) {
+	for _, n := range c.settings().Subnets() {
 		local, err := stream.LocalAddrs([]netip.Prefix{n})
 		if err != nil {
-			return record.Network{}, err
+			return nil, err
 		}
 		for _, a := range theirs.Addresses {
 			if len(local) > 0 && n.Contains(a.Addr()) {
-				return record.Network{Subnet: n, Source: local[0], Destination: a.Addr()}, nil
+				return []record.Route{{Subnet: n, Source: local[0], Destination: a.Addr()}}, nil
 			}
 		}
 	}
-	return record.Network{}, fault.New(fault.NoCommonNetwork, c.host, "destination", destination,
-		"source_networks", networkList(c.networks), "destination_networks", networkList(theirs.Networks))
+	return nil, fault.New(fault.NoCommonNetwork, c.host, "destination", destination,
+		"source_networks", networkList(c.settings().Subnets()), "destination_networks", networkList(theirs.Settings.Subnets()))
 }
 
 func networkList(ns []netip.Prefix) string {
@@ -154,22 +155,23 @@ func networkList(ns []netip.Prefix) string {
 
 // Settle opens a control stream as this host itself, on the network of the move:
 // a host has no role at another's management API, where it could ask again.
-func (c *connector) Settle(ctx context.Context, destination string, n record.Network) (move.Conn, error) {
+func (c *connector) Settle(ctx context.Context, destination string, ns []record.Route) (move.Conn, error) {
 	t, err := c.kerberos.Self(ctx, spn.For(spn.Migration, destination))
 	if err != nil {
 		return nil, err
 	}
-	return c.open(ctx, destination, n, t, nil)
+	return c.open(ctx, destination, ns, t, nil)
 }
 
 // open dials the migration port and authenticates both ends.
-func (c *connector) open(ctx context.Context, destination string, n record.Network, t, storage *krb.Ticket) (*session, error) {
+func (c *connector) open(ctx context.Context, destination string, ns []record.Route, t, storage *krb.Ticket) (*session, error) {
+	n := ns[0]
 	opts := stream.DialOptions{Local: n.Source, Remote: netip.AddrPortFrom(n.Destination, stream.Port), Host: c.host, Peer: destination}
 	u, err := stream.DialControl(ctx, opts)
 	if err != nil {
 		return nil, err
 	}
-	s := &session{opts: opts, network: n, host: c.host}
+	s := &session{opts: opts, networks: ns, host: c.host}
 	ctl, err := u.Authenticate(ctx, func(ctx context.Context, x stream.Exchange) (string, error) {
 		e := exchange{x: x, host: c.host, peer: destination}
 		s.peer, err = c.introduce(ctx, e, t, storage)

@@ -10,6 +10,7 @@ import (
 
 	"drover/internal/fault"
 	"drover/internal/move"
+	"drover/internal/plan"
 	"drover/internal/record"
 	"drover/internal/stream"
 	"drover/internal/wire"
@@ -20,7 +21,8 @@ type session struct {
 	*stream.Control
 	host       string
 	opts       stream.DialOptions
-	network    record.Network
+	networks   []record.Route
+	passed     []record.Passed
 	delegation record.Delegation
 	peer       wire.AuthReply
 
@@ -28,14 +30,15 @@ type session struct {
 	relay relays
 }
 
-func (s *session) Network() record.Network       { return s.network }
+func (s *session) Networks() []record.Route    { return s.networks }
+func (s *session) Passed() []record.Passed       { return s.passed }
 func (s *session) Delegation() record.Delegation { return s.delegation }
 func (s *session) Cipher() string                { return "TLS 1.3, " + s.Info().CipherSuite }
 func (s *session) Peer() wire.AuthReply          { return s.peer }
 func (s *session) Err() error                    { return s.relay.failure() }
 
 // Bind says which session of the destination the data streams belong to.
-func (s *session) Bind(id, secret []byte) error {
+func (s *session) Bind(id, secret []byte, _ plan.Carriage) error {
 	if len(id) != 16 || len(secret) != 32 {
 		return fault.New(fault.ProtocolError, s.host, "peer", s.opts.Peer, "problem", "a session id or secret of the wrong length")
 	}
@@ -105,11 +108,12 @@ func (s *session) dial(ctx context.Context, kind stream.Kind, index uint32) (*st
 // checkNetwork holds the sockets' addresses against the plan.
 func (s *session) checkNetwork(st *stream.Stream) error {
 	local, remote := st.Addrs()
-	if s.network.Subnet.Contains(local.Addr().Unmap()) && s.network.Subnet.Contains(remote.Addr().Unmap()) {
+	subnet := s.networks[0].Subnet
+	if subnet.Contains(local.Addr().Unmap()) && subnet.Contains(remote.Addr().Unmap()) {
 		return nil
 	}
 	return fault.New(fault.NetworkMismatch, s.host, "move", s.data.String(), "local", local.String(), "remote", remote.String(),
-		"network", s.network.Subnet.String())
+		"network", subnet.String())
 }
 
 // Streams tells what each connection carried, and where it ran.

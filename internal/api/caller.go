@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"drover/internal/doctor"
+	"drover/internal/eventlog"
 	"drover/internal/record"
+	"drover/internal/settings"
 )
 
 // Role is what a caller may do on one host. Each role includes those before it.
@@ -96,6 +98,19 @@ type Backend interface {
 	// ProbeDelegation tries whether this host may act for r.Operator, who is set and
 	// whom the caller may name.
 	ProbeDelegation(ctx context.Context, c Caller, r ProbeRequest) ([]doctor.Attempt, error)
+	// Settings and ChangeSettings: the host's live migration settings; a refused
+	// change is "settings-invalid" or "settings-changed".
+	Settings(ctx context.Context) (settings.Settings, error)
+	ChangeSettings(ctx context.Context, c Caller, ch settings.Change) (settings.Settings, error)
+	NetworkAdapters(ctx context.Context) ([]NetworkAdapter, error)
+	// Compare finds all that is in the way of a move, and starts none.
+	Compare(ctx context.Context, c Caller, r record.Request) (record.Comparison, error)
+	// AdjustMove changes a move under way.
+	AdjustMove(ctx context.Context, c Caller, id string, a Adjustment) (record.Record, error)
+	// Events lists the event log, oldest first; WatchEvents gives what matches
+	// after f.After and what comes, until an error or the end of ctx.
+	Events(ctx context.Context, f EventFilter) ([]eventlog.Entry, error)
+	WatchEvents(ctx context.Context, f EventFilter) iter.Seq2[eventlog.Entry, error]
 	// Health lists what the agent needs.
 	Health(ctx context.Context) []HealthCheck
 }

@@ -94,6 +94,8 @@ func (s *Server) operations(a huma.API) {
 			n, err := b.PurgeTickets(ctx, c, in.Service)
 			return out(purged{Purged: n}, err)
 		})
+	s.settingsOperations(a)
+	s.eventlogOperations(a)
 	guarded(s, a, Operator, op("probe-delegation", "POST /v1/delegation/probe", "Try whether this host may act for an operator"), s.probe)
 }
 

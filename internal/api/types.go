@@ -4,7 +4,9 @@ import (
 	"net/netip"
 	"time"
 
+	"drover/internal/eventlog"
 	"drover/internal/record"
+	"drover/internal/settings"
 )
 
 // Hello is what an agent says to anybody, before sign-in. Nothing in it is
@@ -35,9 +37,45 @@ type HostInfo struct {
 
 // MigrationInfo is a host's live migration settings, and where it listens.
 type MigrationInfo struct {
-	Enabled   bool             `json:"enabled"`
-	Networks  []netip.Prefix   `json:"networks" doc:"subnets, in order of preference"`
-	Addresses []netip.AddrPort `json:"addresses" doc:"where port 6600 listens at present"`
+	Settings  settings.Settings `json:"settings"`
+	Addresses []netip.AddrPort  `json:"addresses" doc:"where port 6600 listens at present"`
+	Running   Running           `json:"running"`
+}
+
+// Running counts the moves of a host, in both roles.
+type Running struct {
+	Migrations        int `json:"migrations" doc:"running moves"`
+	StorageMigrations int `json:"storage_migrations" doc:"those that copy disks"`
+	Queued            int `json:"queued" doc:"moves that wait"`
+}
+
+// NetworkAdapter is one network interface of a host.
+type NetworkAdapter struct {
+	Name      string         `json:"name"`
+	MAC       string         `json:"mac,omitempty"`
+	Addresses []netip.Prefix `json:"addresses"`
+	Up        bool           `json:"up"`
+	SpeedMbps int            `json:"speed_mbps,omitempty" doc:"as the driver says; 0 unknown"`
+	MTU       int            `json:"mtu"`
+	Kind      string         `json:"kind" doc:"of the link, e.g. device, bridge, veth"`
+	Migration bool           `json:"migration" doc:"has an address on which the host takes migrations"`
+	Bridge    string         `json:"bridge,omitempty" doc:"the bridge that it is a port of"`
+}
+
+// EventFilter selects events of a host's log; zero members select all.
+type EventFilter struct {
+	After int64            // only those with a higher number
+	Since time.Time        // not before
+	Level []eventlog.Level // any of these
+	VM    string
+	Move  string
+	IDs   []eventlog.ID
+	Limit int // the newest so many; 0: the default of the server
+}
+
+// Adjustment changes a running move; a zero member stays as it is.
+type Adjustment struct {
+	MaxBlackoutMS int `json:"max_blackout_ms,omitempty" minimum:"0" maximum:"60000" doc:"longest blackout that QEMU may plan for"`
 }
 
 // CallerInfo is a Caller as the API shows it, and the answer to a sign-in.

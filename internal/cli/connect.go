@@ -12,7 +12,9 @@ import (
 	"github.com/spf13/pflag"
 
 	"drover/internal/api"
+	"drover/internal/eventlog"
 	"drover/internal/record"
+	"drover/internal/settings"
 )
 
 // DefaultSocket is where droverd listens for local users.
@@ -31,6 +33,13 @@ type agent interface {
 	ResolveMove(ctx context.Context, id string, keep api.Keep) (record.Record, error)
 	Tickets(ctx context.Context) ([]api.Ticket, error)
 	PurgeTickets(ctx context.Context, service string) (int, error)
+	Settings(ctx context.Context) (settings.Settings, error)
+	ChangeSettings(ctx context.Context, ch settings.Change) (settings.Settings, error)
+	NetworkAdapters(ctx context.Context) ([]api.NetworkAdapter, error)
+	Compare(ctx context.Context, r record.Request) (record.Comparison, error)
+	AdjustMove(ctx context.Context, id string, a api.Adjustment) (record.Record, error)
+	Events(ctx context.Context, f api.EventFilter) ([]eventlog.Entry, error)
+	WatchEvents(ctx context.Context, f api.EventFilter) iter.Seq2[eventlog.Entry, error]
 	ProbeDelegation(ctx context.Context, r api.ProbeRequest) (api.ProbeResult, error)
 	Close() error
 }

@@ -167,7 +167,7 @@ func (f *fakeAgent) plan(words []string) *record.Plan {
 	q := f.rec.Request
 	p := &record.Plan{
 		VM: q.VM, UUID: "6f7d9b0e-0000-4000-8000-000000000001", Kind: wire.Live, Source: f.host, Destination: q.Destination,
-		Network:     record.Network{Subnet: netip.MustParsePrefix("192.168.10.0/24"), Source: netip.MustParseAddr("192.168.10.1"), Destination: netip.MustParseAddr("192.168.10.2")},
+		Networks:    []record.Route{{Subnet: netip.MustParsePrefix("192.168.10.0/24"), Source: netip.MustParseAddr("192.168.10.1"), Destination: netip.MustParseAddr("192.168.10.2")}},
 		MemoryBytes: 4 * gib, Codec: "TCPIP", Encryption: "TLS_AES_128_GCM_SHA256", Connections: max(q.Connections, 1),
 		Disks:      []record.DiskPlan{{Target: "sda", Action: wire.Empty}},
 		Delegation: record.Delegation{Operator: fakeOperator, Account: f.host + "$", Service: fakeService, Method: "ticket"},
@@ -238,7 +238,7 @@ func (f *fakeAgent) Host(_ context.Context, c api.Caller) (api.HostInfo, error) 
 	return api.HostInfo{
 		Host: f.host, UUID: "0a1b2c3d-0000-4000-8000-00000000000a", Version: "0.1.0", Account: f.host + "$", Realm: "LAB.DROVER.TEST",
 		LibvirtVersion: "9.0.0", QEMUVersion: "7.2.22", MemoryBytes: 64 * gib, MemoryAvailable: 48 * gib, StorageRoots: []string{"/srv/vms"},
-		Migration: api.MigrationInfo{Enabled: true, Networks: []netip.Prefix{netip.MustParsePrefix("192.168.10.0/24")}, Addresses: []netip.AddrPort{netip.MustParseAddrPort("192.168.10.1:6600")}},
+		Migration: api.MigrationInfo{Settings: fakeSettings(), Addresses: []netip.AddrPort{netip.MustParseAddrPort("192.168.10.1:6600")}},
 		Caller:    c.Info(),
 	}, f.refusal("host")
 }

@@ -46,13 +46,13 @@ func printHost(w io.Writer, h api.HostInfo) error {
 	s.add("versions", "drover %s, libvirt %s, QEMU %s", h.Version, h.LibvirtVersion, h.QEMUVersion)
 	s.add("memory", "%s of %s available", size(h.MemoryAvailable), size(h.MemoryBytes))
 	s.add("storage", "%s", strings.Join(h.StorageRoots, ", "))
-	if !h.Migration.Enabled {
+	if !h.Migration.Settings.Incoming {
 		s.add("migration", "disabled")
 	} else {
 		s.add("migration", "enabled")
 	}
-	for _, n := range h.Migration.Networks {
-		s.add("networks", "%s", n)
+	for _, n := range h.Migration.Settings.Networks {
+		s.add("networks", "%s", n.Subnet)
 	}
 	for _, a := range h.Migration.Addresses {
 		s.add("listens", "%s", a)

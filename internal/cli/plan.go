@@ -12,7 +12,9 @@ import (
 // printPlan shows what a move will do, in a few lines.
 func printPlan(w io.Writer, p *record.Plan) error {
 	s := sheet{title: fmt.Sprintf("Plan: move %s (%s) from %s to %s", p.VM, kindText(p.Kind), p.Source, p.Destination)}
-	s.add("network", "%s, %s -> %s", p.Network.Subnet, p.Network.Source, p.Network.Destination)
+	for _, n := range p.Networks {
+		s.add("network", "%s, %s -> %s", n.Subnet, n.Source, n.Destination)
+	}
 	if p.Kind != wire.Offline {
 		s.add("memory", "%s, codec %s, %s", size(p.MemoryBytes), p.Codec, count(max(p.Connections, 1), "connection"))
 	}

@@ -11,6 +11,7 @@ import (
 
 	"drover/internal/fault"
 	"drover/internal/move"
+	"drover/internal/plan"
 	"drover/internal/record"
 	"drover/internal/wire"
 )
@@ -149,9 +150,11 @@ func (s *session) Close() error {
 	return s.end.Close()
 }
 
-func (s *session) Network() record.Network {
-	return record.Network{Subnet: netip.MustParsePrefix("192.168.10.0/24"), Source: netip.MustParseAddr("192.168.10.1"),
-		Destination: netip.MustParseAddr("192.168.10.2")}
+func (s *session) Passed() []record.Passed { return nil }
+
+func (s *session) Networks() []record.Route {
+	return []record.Route{{Subnet: netip.MustParsePrefix("192.168.10.0/24"), Source: netip.MustParseAddr("192.168.10.1"),
+		Destination: netip.MustParseAddr("192.168.10.2")}}
 }
 
 func (s *session) Delegation() record.Delegation {
@@ -161,7 +164,7 @@ func (s *session) Cipher() string { return "TLS 1.3, test" }
 func (s *session) Peer() wire.AuthReply {
 	return wire.AuthReply{Operator: operator, DelegatedBy: "HV01$@LAB", SignIn: "own-credentials"}
 }
-func (s *session) Bind(id, secret []byte) error {
+func (s *session) Bind(id, secret []byte, _ plan.Carriage) error {
 	if len(id) != 16 || len(secret) != 32 {
 		return fmt.Errorf("session id of %d bytes, secret of %d", len(id), len(secret))
 	}
@@ -237,12 +240,12 @@ func (c connector) Authorise(ctx context.Context, destination string, _ move.Ope
 	return &session{end: mine, storage: storage, ledger: &c.a.h.ledger}, nil
 }
 
-func (c connector) Settle(_ context.Context, destination string, n record.Network) (move.Conn, error) {
+func (c connector) Settle(_ context.Context, destination string, ns []record.Route) (move.Conn, error) {
 	b, err := c.peer(destination)
 	if err != nil {
 		return nil, err
 	}
-	if !n.Subnet.IsValid() {
+	if len(ns) == 0 || !ns[0].Subnet.IsValid() {
 		return nil, fmt.Errorf("settle without a network")
 	}
 	mine, theirs := newPipe(c.a.h.w, c.a, b, "settle", "asked")

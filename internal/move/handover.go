@@ -131,7 +131,7 @@ func (r *run) query(ctx context.Context, abandon bool) (wire.Outcome, error) {
 	if r.rec.Plan == nil {
 		return wire.Outcome{}, fmt.Errorf("move %s has no plan in the journal", r.rec.ID)
 	}
-	c, err := r.m.opt.Connector.Settle(ctx, r.rec.Peer, r.rec.Plan.Network)
+	c, err := r.m.opt.Connector.Settle(ctx, r.rec.Peer, r.rec.Plan.Networks)
 	if err != nil {
 		return wire.Outcome{}, err
 	}

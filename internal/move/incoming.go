@@ -16,7 +16,7 @@ func (m *Manager) checkOpen(ctx context.Context, c Caller, open wire.Open) error
 	switch {
 	case c.DelegatedBy == "":
 		return fault.New(fault.NotDelegated, m.opt.Host, "caller", c.Principal)
-	case !m.opt.Enabled:
+	case !m.opt.Settings().Incoming:
 		return fault.New(fault.MigrationDisabled, m.opt.Host, "direction", "incoming")
 	}
 	if !validID(open.Move) || open.VM == "" || len(open.VM) > 255 || !validUUID(open.UUID) {

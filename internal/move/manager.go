@@ -16,14 +16,17 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"drover/internal/fault"
+	"drover/internal/settings"
 	"drover/internal/store"
 )
 
 // Options of a Manager.
 type Options struct {
-	Host       string // this host's name, for records and messages
-	RunDir     string // sockets of moves are made below RunDir/m
-	Enabled    bool   // live migration enabled, both directions
+	Host   string // this host's name, for records and messages
+	RunDir string // sockets of moves are made below RunDir/m
+	// Settings are the host's, as of now; they may change between two calls. Nil:
+	// those of a new host, on which live migration is off.
+	Settings   func() settings.Settings
 	Roots      []string
 	Hypervisor Hypervisor
 	Storage    Storage
@@ -65,6 +68,9 @@ type Manager struct {
 
 // NewManager makes a Manager. Run must be called before moves are taken.
 func NewManager(o Options) *Manager {
+	if o.Settings == nil {
+		o.Settings = settings.Default
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"time"
 
+	"drover/internal/plan"
 	"drover/internal/record"
 	"drover/internal/virt"
 	"drover/internal/wire"
@@ -109,9 +110,9 @@ type Connector interface {
 	// Authorise obtains the delegated tickets, chooses the migration network and
 	// opens an authenticated control stream on it.
 	Authorise(ctx context.Context, destination string, op Operator, storage bool) (Session, error)
-	// Settle opens a control stream as the host itself, on the network that the
+	// Settle opens a control stream as the host itself, on a network that the
 	// move used, to ask for its outcome.
-	Settle(ctx context.Context, destination string, n record.Network) (Conn, error)
+	Settle(ctx context.Context, destination string, ns []record.Route) (Conn, error)
 }
 
 // Conn is a control stream whose two ends are authenticated.
@@ -124,13 +125,16 @@ type Conn interface {
 // Session is a control stream of the source with what belongs to it.
 type Session interface {
 	Conn
-	Network() record.Network
+	// Networks carry the move's streams together; Passed were not used.
+	Networks() []record.Route
+	Passed() []record.Passed
 	Delegation() record.Delegation
 	Cipher() string
 	// Peer is what the destination said when it authenticated the operator.
 	Peer() wire.AuthReply
-	// Bind tells to which session of the destination data streams belong.
-	Bind(id, secret []byte) error
+	// Bind tells to which session of the destination data streams belong, and how
+	// they are carried.
+	Bind(id, secret []byte, how plan.Carriage) error
 	// Forward listens on a unix socket, until the session is closed, and carries
 	// each connection made to it as one data stream of the kind and channel.
 	Forward(kind string, channel int, socket string) error

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"drover/internal/fault"
+	"drover/internal/record"
 	"drover/internal/wire"
 )
 
@@ -151,7 +153,7 @@ func (s *source) summarise() {
 	defer s.mu.Unlock()
 	sum := Summary{
 		TotalMS: s.running.Sub(s.rec.Created).Milliseconds(), WireBytes: wireBytes(proofs), Streams: proofs,
-		Network: s.plan.Network.Subnet.String(), Operator: s.session.Peer().Operator, DelegatedBy: s.session.Peer().DelegatedBy,
+		Network: subnets(s.plan.Networks), Operator: s.session.Peer().Operator, DelegatedBy: s.session.Peer().DelegatedBy,
 		SignIn: s.session.Peer().SignIn, DelegatedService: s.plan.Delegation.Service, StorageService: s.plan.Delegation.StorageService,
 		Encrypted:   allEncrypted(proofs),
 		MemoryBytes: payload(proofs, StreamMemory), DiskBytes: payload(proofs, StreamDisk),
@@ -160,6 +162,15 @@ func (s *source) summarise() {
 		sum.BlackoutMS = s.running.Sub(s.stopped).Milliseconds()
 	}
 	s.rec.Summary = &sum
+}
+
+// subnets names the networks as a summary does.
+func subnets(ns []record.Route) string {
+	var out []string
+	for _, n := range ns {
+		out = append(out, n.Subnet.String())
+	}
+	return strings.Join(out, ", ")
 }
 
 func payload(proofs []StreamProof, kind string) (n uint64) {

@@ -26,16 +26,19 @@ type source struct {
 	out     Outgoing
 	cookie  []byte // libvirt's, from the latest call
 	plan    record.Plan
-	outcome wire.Outcome
-	stopped time.Time // the guest stopped here
-	running time.Time // the destination said that it runs there
+	// transport is how data streams are carried, notes what was not agreed as asked.
+	transport plan.Carriage
+	notes     []string
+	outcome   wire.Outcome
+	stopped   time.Time // the guest stopped here
+	running   time.Time // the destination said that it runs there
 }
 
 // Start begins a move from this host. It returns once the move is journalled;
 // Watch tells how it goes on. A request that cannot be right (no such VM,
 // already moving, live migration disabled) is refused at once.
 func (m *Manager) Start(ctx context.Context, op Operator, req Request) (Record, error) {
-	if !m.opt.Enabled {
+	if !m.opt.Settings().Outgoing {
 		return Record{}, fault.New(fault.MigrationDisabled, m.opt.Host, "direction", "outgoing")
 	}
 	dom, err := m.opt.Hypervisor.Domain(ctx, req.VM)
@@ -146,7 +149,12 @@ func (s *source) authorise(ctx context.Context) error {
 	if err := s.call(ctx, wire.KindOpen, open, wire.KindOpened, &s.opened); err != nil {
 		return err
 	}
-	if err := session.Bind(s.opened.Session, s.opened.Secret); err != nil {
+	transport, notes, err := plan.Transport(s.m.opt.Host, s.req, s.m.opt.Settings(), s.opened.Facts)
+	if err != nil {
+		return err
+	}
+	s.transport, s.notes = transport, notes
+	if err := session.Bind(s.opened.Session, s.opened.Secret, transport); err != nil {
 		return err
 	}
 	if err := plan.CheckDestination(s.m.opt.Host, s.dom, s.hostUUID(ctx), s.opened.Facts); err != nil {
@@ -182,7 +190,7 @@ func (s *source) agree(ctx context.Context, xml string) error {
 	}
 	p, err := plan.Make(plan.Input{Host: s.m.opt.Host, Destination: s.req.Destination, Domain: s.dom, Kind: s.kind,
 		Offered: disks, Admitted: admitted.Disks, LeftOut: admitted.LeftOut, IncludeStorage: s.req.IncludeStorage, Retain: s.req.RetainVHDCopiesOnSource,
-		Connections: s.req.Connections, Network: s.session.Network(), Delegation: s.session.Delegation(), Cipher: s.session.Cipher()})
+		Connections: s.req.Connections, Networks: s.session.Networks(), Passed: s.session.Passed(), Transport: s.transport, Notes: s.notes, Delegation: s.session.Delegation(), Cipher: s.session.Cipher()})
 	if err != nil {
 		return err
 	}

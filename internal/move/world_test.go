@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"drover/internal/move"
+	"drover/internal/settings"
 	"drover/internal/store"
 	"drover/internal/virt"
 	"drover/internal/virt/virttest"
@@ -49,6 +50,8 @@ type host struct {
 	faults map[string]error
 	inject func(context.Context, *agent, move.Role, move.Phase) error
 	agent  *agent
+	// settings are the host's; a test changes them before or between moves.
+	settings settings.Settings
 }
 
 // agent is one life of a host's droverd.
@@ -75,7 +78,7 @@ func newWorld(t *testing.T, names ...string) *world {
 	t.Helper()
 	w := &world{t: t, answer: 2 * time.Second, virt: virttest.NewWorld(), shared: newDisks(), hosts: map[string]*host{}}
 	for _, n := range names {
-		h := &host{w: w, name: n, dir: t.TempDir(), fake: w.virt.Host(n), disks: newDisks(), auto: map[string]bool{},
+		h := &host{w: w, name: n, dir: t.TempDir(), fake: w.virt.Host(n), disks: newDisks(), settings: enabled(), auto: map[string]bool{},
 			images: map[string][]virt.Disk{}, faults: map[string]error{}}
 		w.mu.Lock()
 		w.hosts[n] = h
@@ -160,7 +163,7 @@ func (h *host) start() *agent {
 	}
 	a := &agent{h: h, store: st, dead: make(chan struct{}), buried: make(chan struct{}), counts: map[string]int{}}
 	a.ctx, a.stop = context.WithCancel(context.Background())
-	a.m = move.NewManager(move.Options{Host: h.name, RunDir: filepath.Join(h.dir, "run"), Enabled: true, Roots: roots,
+	a.m = move.NewManager(move.Options{Host: h.name, RunDir: filepath.Join(h.dir, "run"), Settings: h.set, Roots: roots,
 		Hypervisor: hyper{a}, Storage: storage{a}, Connector: connector{a}, Store: st, Log: slog.New(slog.DiscardHandler),
 		UnwindTimeout: 3 * time.Second, AnswerTimeout: h.w.answer, StatsInterval: time.Millisecond, RetryInterval: 2 * time.Millisecond,
 		Inject: func(ctx context.Context, r move.Role, p move.Phase) error {
@@ -373,4 +376,25 @@ func (h *host) sockets() (out []string) {
 		out = append(out, e.Name())
 	}
 	return out
+}
+
+// set gives the host's settings as of now.
+func (h *host) set() settings.Settings {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.settings
+}
+
+// change changes the host's settings.
+func (h *host) change(f func(*settings.Settings)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f(&h.settings)
+}
+
+// enabled are the settings of a host whose live migration is on.
+func enabled() settings.Settings {
+	s := settings.Default()
+	s.Incoming, s.Outgoing = true, true
+	return s
 }

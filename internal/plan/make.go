@@ -105,7 +105,10 @@ type Input struct {
 	IncludeStorage    bool
 	Retain            bool
 	Connections       int
-	Network           record.Network
+	Networks          []record.Route
+	Passed            []record.Passed
+	Transport         Carriage
+	Notes             []string
 	Delegation        record.Delegation
 	Cipher            string
 }
@@ -114,7 +117,7 @@ type Input struct {
 // of exactly the disks that were offered, and copy none that was not asked for.
 func Make(in Input) (record.Plan, error) {
 	p := record.Plan{VM: in.Domain.Name, UUID: in.Domain.UUID, Kind: in.Kind, Source: in.Host, Destination: in.Destination,
-		Network: in.Network, Codec: CodecTCPIP, Encryption: in.Cipher, Connections: max(in.Connections, 1), Delegation: in.Delegation,
+		Networks: in.Networks, Passed: in.Passed, Performance: in.Transport.Performance, Notes: in.Notes, Codec: CodecTCPIP, Encryption: in.Cipher, Connections: max(in.Connections, 1), Delegation: in.Delegation,
 		Keeps: in.Retain, LeftOut: in.LeftOut, Disks: make([]record.DiskPlan, 0, len(in.Offered))}
 	if in.Kind != wire.Offline {
 		p.MemoryBytes = in.Domain.MemoryBytes

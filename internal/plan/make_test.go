@@ -135,7 +135,7 @@ func input() plan.Input {
 		},
 		Admitted: []wire.AdmittedDisk{{Target: "vda", Action: wire.Copy, Path: "/alt/a.qcow2"}, {Target: "vdb", Action: wire.Shared, Path: "/shared/b.raw"},
 			{Target: "sda", Action: wire.Empty}},
-		Network:    record.Network{Subnet: netip.MustParsePrefix("192.168.10.0/24")},
+		Networks:   []record.Route{{Subnet: netip.MustParsePrefix("192.168.10.0/24")}},
 		Delegation: record.Delegation{Operator: "anna@LAB"},
 	}
 }
@@ -146,7 +146,7 @@ func TestMakeTellsEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	in := input()
-	want := record.Plan{VM: "APP01", UUID: "u", Kind: wire.Live, Source: "HV01", Destination: "HV02", Network: in.Network, MemoryBytes: 1 << 30,
+	want := record.Plan{VM: "APP01", UUID: "u", Kind: wire.Live, Source: "HV01", Destination: "HV02", Networks: in.Networks, MemoryBytes: 1 << 30,
 		Codec: plan.CodecTCPIP, Encryption: "TLS 1.3, x", Connections: 4, Delegation: in.Delegation, Disks: []record.DiskPlan{
 			{Target: "vda", Action: wire.Copy, Format: "qcow2", SourcePath: "/vms/a.qcow2", DestinationPath: "/alt/a.qcow2", VirtualBytes: 10, AllocatedBytes: 5},
 			{Target: "vdb", Action: wire.Shared, Format: "raw", SourcePath: "/shared/b.raw", DestinationPath: "/shared/b.raw", VirtualBytes: 20, AllocatedBytes: 20},

@@ -3,6 +3,7 @@ package record
 import (
 	"net/netip"
 
+	"drover/internal/settings"
 	"drover/internal/wire"
 )
 
@@ -13,22 +14,28 @@ type Plan struct {
 	Kind        wire.MoveKind `json:"kind" doc:"live, paused or offline"`
 	Source      string        `json:"source"`
 	Destination string        `json:"destination"`
-	Network     Network       `json:"network"`
-	MemoryBytes uint64        `json:"memory_bytes"`
-	Disks       []DiskPlan    `json:"disks"`
-	Codec       string        `json:"codec" doc:"how memory is coded on the wire; TCPIP: as it is"`
-	Encryption  string        `json:"encryption" doc:"cipher suite of the migration streams"`
-	Connections int           `json:"connections" doc:"memory connections"`
-	Delegation  Delegation    `json:"delegation"`
-	LeftOut     []string      `json:"left_out,omitempty" doc:"parts of the definition that the destination does not take over"`
-	Keeps       bool          `json:"retain_vhd_copies_on_source,omitempty"`
+	// Networks carry the streams together; the first one carries the control stream.
+	Networks    []Route              `json:"networks"`
+	Passed      []Passed             `json:"networks_passed_over,omitempty"`
+	MemoryBytes uint64               `json:"memory_bytes"`
+	Disks       []DiskPlan           `json:"disks"`
+	Codec       string               `json:"codec" doc:"how memory is coded on the wire; TCPIP: as it is"`
+	Encryption  string               `json:"encryption" doc:"cipher suite of the migration streams"`
+	Connections int                  `json:"connections" doc:"memory connections"`
+	Delegation  Delegation           `json:"delegation"`
+	LeftOut     []string             `json:"left_out,omitempty" doc:"parts of the definition that the destination does not take over"`
+	Performance settings.Performance `json:"performance_option" doc:"as agreed between the hosts"`
+	Notes       []string             `json:"notes,omitempty" doc:"what was decided otherwise than asked for, and why"`
+	Prediction  *Prediction          `json:"prediction,omitempty"`
+	Keeps       bool                 `json:"retain_vhd_copies_on_source,omitempty"`
 }
 
-// Network is the migration network of the plan and the two addresses on it.
-type Network struct {
+// Route is the migration network of the plan and the two addresses on it.
+type Route struct {
 	Subnet      netip.Prefix `json:"subnet"`
 	Source      netip.Addr   `json:"source_address"`
 	Destination netip.Addr   `json:"destination_address"`
+	Priority    int          `json:"priority"`
 }
 
 // DiskPlan says what happens to one disk. Sizes in bytes.

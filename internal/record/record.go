@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"drover/internal/fault"
+	"drover/internal/settings"
 	"drover/internal/wire"
 )
 
@@ -52,6 +53,27 @@ type Request struct {
 	Connections             int    `json:"connections,omitempty" doc:"parallel memory connections (multifd); 0: one plain connection" minimum:"0" maximum:"16"`
 	MaxBlackoutMS           int    `json:"max_blackout_ms,omitempty" doc:"longest blackout that QEMU may plan for, in milliseconds; 0: QEMU's default (300)" minimum:"0" maximum:"60000"`
 	DryRun                  bool   `json:"dry_run,omitempty" doc:"stop after the plan; nothing is changed on either host"`
+	// Priority orders queued moves of a host, higher first; equal ones in the order of
+	// their start. NoWait refuses instead of waiting.
+	Priority int  `json:"priority,omitempty" doc:"of queued moves the higher goes first" minimum:"-100" maximum:"100"`
+	NoWait   bool `json:"no_wait,omitempty" doc:"fail at once where a limit is reached"`
+	// Performance and Bandwidth override the source's settings; a bandwidth never
+	// exceeds what the hosts allow.
+	Performance settings.Performance `json:"performance_option,omitempty" enum:"TCPIP,Compression,SMB"`
+	Bandwidth   settings.Rate        `json:"bandwidth_limit,omitempty" doc:"bits per second"`
+	// MapNetwork is the destination's bridge or network for one of the source's;
+	// MapStorage its directory for one of the source's; DiskPaths its file or
+	// directory for one disk (target, or path on the source).
+	MapNetwork map[string]string `json:"map_network,omitempty"`
+	MapStorage map[string]string `json:"map_storage,omitempty"`
+	DiskPaths  map[string]string `json:"vhds,omitempty" doc:"destination path by disk target or source path"`
+	// CPU replaces the CPU model of a VM that is shut off; EjectMedia empties drives.
+	CPU        string `json:"cpu,omitempty" doc:"CPU model for a VM that is shut off"`
+	EjectMedia bool   `json:"eject_media,omitempty" doc:"leave media in drives behind"`
+	// AutoConverge lets QEMU slow the guest down when it dirties memory too fast.
+	AutoConverge bool      `json:"auto_converge,omitempty"`
+	TimeoutMS    int64     `json:"timeout_ms,omitempty" doc:"time budget of the transfer, in milliseconds; 0: none" minimum:"0"`
+	OnTimeout    OnTimeout `json:"on_timeout,omitempty" enum:"abort,pause" doc:"default abort"`
 }
 
 // Item is one thing that is transferred: the memory, or one disk. Bytes.
@@ -96,7 +118,8 @@ type Summary struct {
 	MemoryBytes      uint64        `json:"memory_bytes"`
 	DiskBytes        uint64        `json:"disk_bytes"`
 	WireBytes        uint64        `json:"wire_bytes"`
-	Network          string        `json:"network" doc:"subnet that carried the streams, from the sockets' addresses"`
+	Network          string        `json:"network" doc:"subnets that carried the streams, from the sockets' addresses"`
+	Score            *Score        `json:"score,omitempty" doc:"how good the prediction was"`
 	Operator         string        `json:"operator"`
 	DelegatedService string        `json:"delegated_service"`
 	StorageService   string        `json:"storage_service,omitempty"`
@@ -119,6 +142,7 @@ type Record struct {
 	Peer     string        `json:"peer" doc:"the other host"`
 	Operator string        `json:"operator"`
 	Request  Request       `json:"request"`
+	Waiting  *Waiting      `json:"waiting,omitempty" doc:"while the move is queued behind a limit"`
 	Plan     *Plan         `json:"plan,omitempty"`
 	Progress *Progress     `json:"progress,omitempty"`
 	Summary  *Summary      `json:"summary,omitempty"`
@@ -137,6 +161,7 @@ type Event struct {
 	Kind     EventKind    `json:"kind"`
 	Phase    Phase        `json:"phase"`
 	Text     string       `json:"text,omitempty"`
+	Waiting  *Waiting     `json:"waiting,omitempty"`
 	Plan     *Plan        `json:"plan,omitempty"`
 	Progress *Progress    `json:"progress,omitempty"`
 	Summary  *Summary     `json:"summary,omitempty"`

@@ -44,6 +44,28 @@ CREATE TABLE audit (
 ) STRICT;
 CREATE INDEX audit_time ON audit (time);
 `,
+	`
+CREATE TABLE settings (
+	one      INTEGER PRIMARY KEY CHECK (one = 1),
+	revision INTEGER NOT NULL,
+	body     BLOB NOT NULL
+) STRICT;
+CREATE TABLE log (
+	seq   INTEGER PRIMARY KEY AUTOINCREMENT,
+	time  INTEGER NOT NULL,
+	id    INTEGER NOT NULL, -- number of the kind of event
+	level TEXT NOT NULL,
+	vm    TEXT NOT NULL,
+	move  TEXT NOT NULL,
+	body  BLOB NOT NULL
+) STRICT;
+CREATE INDEX log_time ON log (time);
+CREATE TABLE predictions (
+	uuid    TEXT PRIMARY KEY,
+	updated INTEGER NOT NULL,
+	body    BLOB NOT NULL
+) STRICT;
+`,
 }
 
 func migrate(ctx context.Context, db *sql.DB) error {

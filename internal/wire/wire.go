@@ -133,6 +133,9 @@ type Open struct {
 	UUID           string `json:"uuid"`
 	IncludeStorage bool   `json:"include_storage"`
 	DryRun         bool   `json:"dry_run,omitempty"`
+	// Compare asks for every incompatibility, and takes no place among the
+	// destination's moves; it is a dry run too.
+	Compare bool `json:"compare,omitempty"`
 }
 
 // Opened gives the session to which data streams bind, and the facts that the
@@ -152,6 +155,10 @@ type HostFacts struct {
 	MemoryAvailable uint64   `json:"memory_available"`
 	StorageRoots    []string `json:"storage_roots"`
 	Incoming        bool     `json:"incoming"` // incoming live migration enabled
+	// Plain: the host's policy lets data travel unencrypted if the source's does too.
+	Plain bool `json:"plain,omitempty"`
+	// Codecs are the names of what the host can decode on memory streams.
+	Codecs []string `json:"codecs,omitempty"`
 }
 
 // Probe lets a destination recognise shared storage by content: a file of random
@@ -191,6 +198,17 @@ type Offer struct {
 	NVRAM       []byte   `json:"nvram,omitempty"`        // a shut-off UEFI guest's variables
 	Autostart   bool     `json:"autostart,omitempty"`    // the VM starts with its host
 	Connections int      `json:"connections,omitempty"`  // 0: one memory stream, N: multifd with N channels
+	Mappings    Mappings `json:"mappings,omitzero"`
+}
+
+// Mappings are what the operator wants otherwise at the destination, which checks
+// each as if it stood in the definition.
+type Mappings struct {
+	Networks map[string]string `json:"networks,omitempty"` // bridge or network: the destination's
+	Storage  map[string]string `json:"storage,omitempty"`  // directory: the destination's
+	Disks    map[string]string `json:"disks,omitempty"`    // target or source path: file or directory
+	CPU      string            `json:"cpu,omitempty"`      // model, for a VM that is shut off
+	Eject    bool              `json:"eject,omitempty"`    // leave media in drives behind
 }
 
 // MoveKind says what is moved.
@@ -227,6 +245,8 @@ type Admitted struct {
 	// LeftOut are the parts of the definition that the destination does not take
 	// over, such as metadata.
 	LeftOut []string `json:"left_out,omitempty"`
+	// Problems is all that is in the way; only a comparison gets them together.
+	Problems []fault.Problem `json:"problems,omitempty"`
 }
 
 // Prepare carries what libvirt's Begin gave. The XML is admitted again, with the

@@ -1,0 +1,34 @@
+package api
+
+import (
+	"context"
+	"iter"
+
+	"drover/internal/eventlog"
+	"drover/internal/record"
+	"drover/internal/settings"
+)
+
+func (b *backend) Settings(context.Context) (settings.Settings, error) {
+	return settings.Default(), nil
+}
+
+func (b *backend) ChangeSettings(context.Context, Caller, settings.Change) (settings.Settings, error) {
+	return settings.Default(), nil
+}
+
+func (b *backend) NetworkAdapters(context.Context) ([]NetworkAdapter, error) { return nil, nil }
+
+func (b *backend) Compare(context.Context, Caller, record.Request) (record.Comparison, error) {
+	return record.Comparison{}, nil
+}
+
+func (b *backend) AdjustMove(context.Context, Caller, string, Adjustment) (record.Record, error) {
+	return record.Record{}, nil
+}
+
+func (b *backend) Events(context.Context, EventFilter) ([]eventlog.Entry, error) { return nil, nil }
+
+func (b *backend) WatchEvents(context.Context, EventFilter) iter.Seq2[eventlog.Entry, error] {
+	return func(func(eventlog.Entry, error) bool) {}
+}
