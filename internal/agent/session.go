@@ -30,7 +30,7 @@ type session struct {
 	relay relays
 }
 
-func (s *session) Networks() []record.Route    { return s.networks }
+func (s *session) Networks() []record.Route      { return s.networks }
 func (s *session) Passed() []record.Passed       { return s.passed }
 func (s *session) Delegation() record.Delegation { return s.delegation }
 func (s *session) Cipher() string                { return "TLS 1.3, " + s.Info().CipherSuite }
