@@ -7,6 +7,13 @@ const (
 	SettingsChanged      Code = "settings-changed"
 	MigrationPortUnbound Code = "migration-port-unbound"
 	MigrationLimit       Code = "migration-limit"
+	HostCPUMissing       Code = "host-cpu-missing"
+	NUMANodeMissing      Code = "numa-node-missing"
+	HugePagesMissing     Code = "huge-pages-missing"
+	TPMState             Code = "tpm-state-stays"
+	TPMMissing           Code = "tpm-missing"
+	CPUFixed             Code = "cpu-fixed"
+	VersionTooOld        Code = "version-too-old"
 )
 
 var settingsCodes = []Entry{
@@ -30,4 +37,32 @@ var settingsCodes = []Entry{
 		"{host} runs as many {what} as it may: {limit}",
 		"Each host bounds its simultaneous migrations, incoming and outgoing together. A move waits for a place unless it was told not to.",
 		"repeat it without `--no-wait`, or raise the limit: `drover host set --maximum-migrations N --host {host}`"},
+	{HostCPUMissing, ClassRefused, 0, "Pinned to CPUs that are missing",
+		"{host} has no CPUs {cpus} (it has {have}), which VM {vm} is pinned to",
+		"The VM, or a part of it, may only run on CPUs that the destination does not have.",
+		"change what it is pinned to: `virsh vcpupin {vm}`, `virsh emulatorpin {vm}`"},
+	{NUMANodeMissing, ClassRefused, 0, "Bound to a NUMA node that is missing",
+		"{host} has no NUMA nodes {nodes} (it has {have}), which the memory of VM {vm} is bound to",
+		"The VM's memory may only come from nodes that the destination does not have.",
+		"change what it is bound to: `virsh numatune {vm} --nodeset NODES`"},
+	{HugePagesMissing, ClassRefused, 0, "Huge pages are missing",
+		"{host} has {free} free in huge pages of {size}, VM {vm} needs {needed}",
+		"The VM's memory is backed by huge pages, which the destination has not set aside, or not enough of them.",
+		"set more of them aside on {host}: `virsh allocpages {size} COUNT`"},
+	{TPMState, ClassRefused, 0, "TPM state would stay behind",
+		"VM {vm} is shut off and has a TPM, whose state does not come to {host} with the definition",
+		"The state of an emulated TPM, with the keys in it, goes along with the memory of a running VM only. Without it the guest could not open what it has sealed.",
+		"start the VM and move it live: `virsh start {vm}`"},
+	{TPMMissing, ClassRefused, 0, "TPM cannot be emulated",
+		"{host} cannot emulate the TPM of VM {vm}",
+		"libvirt on the destination has no TPM emulator: swtpm is not installed, or QEMU lacks the device.",
+		"update {host}, for example `apt-get install swtpm swtpm-tools`; see `virsh domcapabilities`"},
+	{CPUFixed, ClassRefused, 0, "CPU of a running VM stays",
+		"VM {vm} on {host} is not shut off, so its CPU cannot be replaced by {model}",
+		"A guest that runs uses the features of the CPU it was started with. Only a VM that is shut off can get another.",
+		"get along without `--cpu`, or shut the VM down first: `virsh shutdown {vm}`"},
+	{VersionTooOld, ClassRefused, 0, "Version is too old",
+		"{host} has {program} {have}, and {feature} needs {need}",
+		"A feature that was asked for, or that the VM uses, came with a later version.",
+		"update {host}, or get along without {feature}; see `drover host show --host {host}`"},
 }

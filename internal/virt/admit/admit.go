@@ -40,6 +40,22 @@ type Policy struct {
 	// file as its backing file. nil is for a first look only: then every file
 	// under StorageRoots passes.
 	Disks map[string]DiskFile
+	// Networks are this host's bridges and networks for some of the source's, by
+	// the name of the source's bridge or network.
+	Networks map[string]Attachment
+	// Eject empties CD and floppy drives whose medium is not among Disks.
+	Eject bool
+	// CPU, unless "", is the model that replaces the definition's.
+	CPU string
+}
+
+// Attachment is what an interface is attached to on this host.
+type Attachment struct {
+	// Name of a libvirt network, or of a bridge of the host.
+	Name    string
+	Network bool
+	// OpenVSwitch says that the bridge is one of Open vSwitch.
+	OpenVSwitch bool
 }
 
 // DiskFile is a disk's file on this host.
@@ -58,6 +74,14 @@ type Admitted struct {
 	Disks                                []Disk
 	// Bridges and Networks (libvirt's) must exist on this host.
 	Bridges, Networks []string
+	// CPUSets are the host CPUs that the VM is pinned to, NUMANodes the nodes its
+	// memory is bound to, each as libvirt writes sets: 0-3,^2.
+	CPUSets, NUMANodes []string
+	// HugePages are sizes in bytes of the pages that back the memory, 0 for the
+	// host's default size.
+	HugePages []uint64
+	// TPM: it has one that is emulated.
+	TPM bool
 	// NVRAM is this host's path of the UEFI variables, OfferedNVRAM the source's.
 	NVRAM, OfferedNVRAM string
 	// Dropped are the paths of elements that were left out.
@@ -73,18 +97,31 @@ type Disk struct {
 }
 
 // Domain admits an offered definition. Faults: device-refused,
-// storage-path-outside, definition-invalid.
+// storage-path-outside, definition-invalid; the first that is found.
 func Domain(offered []byte, p Policy) (*Admitted, error) {
+	a, errs := Examine(offered, p)
+	if len(errs) > 0 {
+		return nil, errs[0]
+	}
+	return a, nil
+}
+
+// Examine is Domain that goes on after the first objection and gives all of
+// them. With objections there is no XML, and what else is told of the definition
+// has what was refused left out; nil when it cannot be read at all.
+func Examine(offered []byte, p Policy) (*Admitted, []error) {
 	root, err := parse(offered)
 	if err != nil {
-		return nil, p.fault(err)
+		return nil, []error{p.fault(err)}
 	}
-	a, err := p.domain(root)
-	if err != nil {
-		return nil, p.fault(err)
+	a, errs := p.domain(root)
+	for i := range errs {
+		errs[i] = p.fault(errs[i])
 	}
-	a.XML = root.write()
-	return a, nil
+	if len(errs) == 0 {
+		a.XML = root.write()
+	}
+	return a, errs
 }
 
 // Cookie admits a cookie of libvirt's migration protocol, from either side.
@@ -104,8 +141,8 @@ func Cookie(offered []byte, p Policy) ([]byte, error) {
 		return nil, p.fault(&refused{"a second <qemu-migration/domain>"})
 	}
 	for _, d := range doms {
-		if _, err := p.domain(d); err != nil {
-			return nil, p.fault(err)
+		if _, errs := p.domain(d); len(errs) > 0 {
+			return nil, p.fault(errs[0])
 		}
 	}
 	at := slices.IndexFunc(root.kids, func(k *node) bool { return k.name == "domain" })
@@ -146,32 +183,37 @@ func (p Policy) fault(err error) error {
 }
 
 // domain checks the tree and changes it into this host's.
-func (p Policy) domain(root *node) (*Admitted, error) {
+func (p Policy) domain(root *node) (*Admitted, []error) {
 	if root.name != "domain" {
-		return nil, &invalid{fmt.Sprintf("the document is a <%s>", shorten(root.name))}
+		return nil, []error{&invalid{fmt.Sprintf("the document is a <%s>", shorten(root.name))}}
 	}
-	a := &Admitted{}
-	if err := check(domainRules, root, "domain", &a.Dropped); err != nil {
-		return nil, err
+	w := walk{rules: domainRules}
+	w.element(root, "domain")
+	a := &Admitted{Dropped: w.dropped}
+	errs := w.refused
+	for _, step := range []func(*node, *Admitted) error{
+		func(root *node, _ *Admitted) error {
+			return once(root, "name", "uuid", "memory", "currentMemory", "vcpu", "os", "cpu", "devices", "maxMemory", "cputune", "numatune", "memoryBacking")
+		},
+		p.identify, size, p.rewriteCPU, p.rewriteOS, places,
+	} {
+		if err := step(root, a); err != nil {
+			errs = append(errs, err)
+		}
 	}
-	if err := once(root, "name", "uuid", "memory", "currentMemory", "vcpu", "os", "cpu", "devices", "maxMemory"); err != nil {
-		return nil, err
-	}
-	if err := p.identity(root); err != nil {
-		return nil, err
-	}
-	a.Name, a.UUID = root.kid("name").text, strings.ToLower(root.kid("uuid").text)
+	return a, append(errs, p.rewriteDevices(root, a)...)
+}
+
+// identify reads name, UUID and accelerator.
+func (p Policy) identify(root *node, a *Admitted) error {
 	a.Type = root.attr("type")
-	if err := a.size(root); err != nil {
-		return nil, err
+	if n := root.kid("name"); n != nil {
+		a.Name = n.text
 	}
-	if cpu := root.kid("cpu"); cpu != nil {
-		a.CPUMode, a.CPUXML = cpu.attr("mode"), cpu.write()
+	if n := root.kid("uuid"); n != nil {
+		a.UUID = strings.ToLower(n.text)
 	}
-	if err := p.rewriteOS(root, a); err != nil {
-		return nil, err
-	}
-	return a, p.rewriteDevices(root, a)
+	return p.identity(root)
 }
 
 // once refuses elements that stand twice: libvirt takes the first of them and
@@ -204,7 +246,7 @@ func (p Policy) identity(root *node) error {
 }
 
 // size reads memory and CPUs, for the destination's reservation.
-func (a *Admitted) size(root *node) error {
+func size(root *node, a *Admitted) error {
 	m := root.kid("memory")
 	if m == nil {
 		return &invalid{"no memory"}

@@ -61,8 +61,9 @@ func (p Policy) rewriteNVRAM(os *node, a *Admitted) error {
 	return nil
 }
 
-// rewriteDevices replaces what a device takes from its host.
-func (p Policy) rewriteDevices(root *node, a *Admitted) error {
+// rewriteDevices replaces what a device takes from its host. Every device is
+// looked at, whatever is wrong with the one before.
+func (p Policy) rewriteDevices(root *node, a *Admitted) (errs []error) {
 	devices := root.kid("devices")
 	if devices == nil {
 		return nil
@@ -74,18 +75,20 @@ func (p Policy) rewriteDevices(root *node, a *Admitted) error {
 		case "disk":
 			err = p.rewriteDisk(d, a, seen)
 		case "interface":
-			err = rewriteInterface(d, a)
+			err = p.rewriteInterface(d, a)
 		case "serial", "console":
 			err = p.rewriteSerial(d, a)
+		case "tpm":
+			a.TPM = true
 		}
 		if err != nil {
-			return err
+			errs = append(errs, err)
 		}
 	}
 	if p.Emulator != "" {
 		devices.kids = slices.Insert(devices.kids, 0, &node{name: "emulator", text: p.Emulator})
 	}
-	return nil
+	return errs
 }
 
 func (p Policy) rewriteDisk(d *node, a *Admitted, seen map[string]bool) error {
@@ -129,6 +132,11 @@ func (p Policy) rewriteMedium(d *node, k *Disk) error {
 	k.Offered, k.Path = src.attr("file"), src.attr("file")
 	if p.Disks != nil {
 		f, ok := p.Disks[k.Target]
+		if !ok && p.Eject && k.Device != "disk" {
+			d.removeAll("source")
+			k.Path = ""
+			return nil
+		}
 		if !ok {
 			return &refused{fmt.Sprintf("disk %s (%s), which is not part of the offer", k.Target, k.Path)}
 		}
@@ -144,14 +152,21 @@ func (p Policy) rewriteMedium(d *node, k *Disk) error {
 	return nil
 }
 
-func rewriteInterface(d *node, a *Admitted) error {
-	if err := once(d, "source"); err != nil {
+func (p Policy) rewriteInterface(d *node, a *Admitted) error {
+	if err := once(d, "source", "virtualport"); err != nil {
 		return err
 	}
 	src := d.kid("source")
 	bridge, network := "", ""
 	if src != nil {
 		bridge, network = src.attr("bridge"), src.attr("network")
+	}
+	for _, name := range []string{network, bridge} {
+		if to, ok := p.Networks[name]; ok && name != "" {
+			attach(d, src, to)
+			bridge, network = src.attr("bridge"), src.attr("network")
+			break
+		}
 	}
 	switch kind := d.attr("type"); {
 	case kind == "bridge" && bridge != "" && network == "":
@@ -165,6 +180,23 @@ func rewriteInterface(d *node, a *Admitted) error {
 		return &invalid{fmt.Sprintf("an interface of type %q does not say where it is attached", kind)}
 	}
 	return nil
+}
+
+// attach puts an interface where the operator wants it. Port groups and the
+// parameters of a virtual port are those of the old place.
+func attach(d, src *node, to Attachment) {
+	src.attrs = nil
+	d.removeAll("virtualport")
+	if to.Network {
+		d.set("type", "network")
+		src.set("network", to.Name)
+		return
+	}
+	d.set("type", "bridge")
+	src.set("bridge", to.Name)
+	if to.OpenVSwitch {
+		d.kids = append(d.kids, &node{name: "virtualport", attrs: []attr{{"type", "openvswitch"}}})
+	}
 }
 
 // rewriteSerial gives a port its own pseudo terminal, or a log file of this

@@ -155,67 +155,92 @@ type refused struct{ what string }
 
 func (e *refused) Error() string { return e.what }
 
-// check walks the tree along the table and removes what the table drops,
-// adding its paths to *dropped.
+// walk goes along the table, takes out of the tree what the table drops, and
+// also what it refuses: nothing that is not in the table is left for those who
+// look at the tree afterwards, even where the objections are only collected.
+type walk struct {
+	rules   map[string]*rule
+	dropped []string
+	refused []error
+}
+
+// maxRefused is how many objections are collected; a definition has no more that
+// somebody would read.
+const maxRefused = 64
+
+func (w *walk) refuse(what string) {
+	if len(w.refused) < maxRefused {
+		w.refused = append(w.refused, &refused{what})
+	}
+}
+
+// check walks the tree along the table and removes what the table drops, adding
+// its paths to *dropped. Its error is the first objection.
 func check(rules map[string]*rule, n *node, at string, dropped *[]string) error {
-	r := find(rules, at)
+	w := walk{rules: rules}
+	w.element(n, at)
+	*dropped = append(*dropped, w.dropped...)
+	if len(w.refused) > 0 {
+		return w.refused[0]
+	}
+	return nil
+}
+
+// element reports whether n itself may be there.
+func (w *walk) element(n *node, at string) bool {
+	r := find(w.rules, at)
 	if r == nil {
-		return &refused{"<" + at + ">"}
+		w.refuse("<" + at + ">")
+		return false
 	}
-	if err := checkAttrs(r, n, at); err != nil {
-		return err
-	}
-	if err := checkText(r, n, at); err != nil {
-		return err
-	}
+	w.attributes(r, n, at)
+	w.text(r, n, at)
 	kept := n.kids[:0]
 	for _, k := range n.kids {
 		below := at + "/" + k.name
-		if kr := find(rules, below); kr != nil && kr.drop {
-			*dropped = append(*dropped, below)
+		if kr := find(w.rules, below); kr != nil && kr.drop {
+			w.dropped = append(w.dropped, below)
 			continue
 		}
-		if err := check(rules, k, below, dropped); err != nil {
-			return err
+		if w.element(k, below) {
+			kept = append(kept, k)
 		}
-		kept = append(kept, k)
 	}
 	n.kids = kept
-	return nil
+	return true
 }
 
-func checkAttrs(r *rule, n *node, at string) error {
+func (w *walk) attributes(r *rule, n *node, at string) {
 	for _, d := range r.dropped {
 		n.unset(d)
 	}
+	kept := n.attrs[:0]
 	for _, a := range n.attrs {
-		k, ok := r.attrs[a.name]
-		if !ok {
-			return &refused{fmt.Sprintf("attribute %s of <%s>", a.name, at)}
-		}
-		if !k(a.value) || !printable(a.value) {
-			return &refused{fmt.Sprintf("%s=%q of <%s>", a.name, shorten(a.value), at)}
+		switch k, ok := r.attrs[a.name]; {
+		case !ok:
+			w.refuse(fmt.Sprintf("attribute %s of <%s>", a.name, at))
+		case !k(a.value) || !printable(a.value):
+			w.refuse(fmt.Sprintf("%s=%q of <%s>", a.name, shorten(a.value), at))
+		default:
+			kept = append(kept, a)
 		}
 	}
-	return nil
+	n.attrs = kept
 }
 
-func checkText(r *rule, n *node, at string) error {
-	if len(n.kids) > 0 {
+func (w *walk) text(r *rule, n *node, at string) {
+	switch {
+	case len(n.kids) > 0:
 		n.text = ""
-		return nil
-	}
-	if r.text == nil {
+	case r.text == nil:
 		if strings.TrimSpace(n.text) != "" {
-			return &refused{fmt.Sprintf("text in <%s>", at)}
+			w.refuse(fmt.Sprintf("text in <%s>", at))
 		}
 		n.text = ""
-		return nil
+	case !r.text(n.text) || !printable(n.text):
+		w.refuse(fmt.Sprintf("%q in <%s>", shorten(n.text), at))
+		n.text = ""
 	}
-	if !r.text(n.text) || !printable(n.text) {
-		return &refused{fmt.Sprintf("%q in <%s>", shorten(n.text), at)}
-	}
-	return nil
 }
 
 func shorten(s string) string {
