@@ -65,11 +65,16 @@ func (h hypervisor) Admit(ctx context.Context, xml string, vm move.Expected) (mo
 	if err != nil {
 		return move.Definition{}, err
 	}
-	a, err := admit.Domain([]byte(xml), pol)
-	if err != nil {
-		return move.Definition{}, err
+	a, errs := admit.Examine([]byte(xml), pol)
+	switch {
+	case len(errs) > 0 && (!vm.All || a == nil):
+		return move.Definition{}, errs[0] // libvirt is not asked about what was refused
+	case vm.All:
+		// Nothing is made of what was refused, so libvirt may be asked about the rest.
+		errs = append(errs, h.CheckIncoming(ctx, a, vm.Offline)...)
+		return move.Definition{MemoryBytes: a.MemoryBytes, NVRAM: a.NVRAM, LeftOut: leftOut(a.Dropped)}, errors.Join(errs...)
 	}
-	if errs := h.CheckIncoming(ctx, a); len(errs) > 0 {
+	if errs := h.CheckIncoming(ctx, a, vm.Offline); len(errs) > 0 {
 		return move.Definition{}, errors.Join(errs...)
 	}
 	return move.Definition{XML: a.XML, MemoryBytes: a.MemoryBytes, NVRAM: a.NVRAM, LeftOut: leftOut(a.Dropped)}, nil
@@ -102,6 +107,10 @@ func (h hypervisor) policy(ctx context.Context, vm move.Expected, firmware bool)
 		NVRAMDir: nvramDir, SerialLogDir: serialLogDir, Disks: map[string]admit.DiskFile{}}
 	for target, f := range vm.Disks {
 		p.Disks[target] = admit.DiskFile(f)
+	}
+	p.Eject, p.CPU = vm.Eject, vm.CPU
+	if p.Networks, err = h.Attachments(ctx, vm.Networks); err != nil {
+		return p, err
 	}
 	if firmware {
 		p.Loaders, err = h.loaders(ctx)

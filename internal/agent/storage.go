@@ -44,6 +44,15 @@ func (s diskStore) Place(dir, sourcePath string) (string, error) {
 	return s.roots.Resolve(filepath.Join(s.first, filepath.Base(sourcePath)))
 }
 
+// IsDir says nothing of what is not below the roots.
+func (s diskStore) IsDir(path string) bool {
+	if _, err := s.roots.Resolve(filepath.Join(path, "disk")); err != nil {
+		return false
+	}
+	fi, err := os.Stat(path)
+	return err == nil && fi.IsDir()
+}
+
 // Exists is true in doubt: nothing is ever written over.
 func (s diskStore) Exists(path string) bool {
 	_, err := os.Lstat(path)

@@ -73,6 +73,8 @@ func underRoot(p string) bool {
 	return slices.ContainsFunc(roots, func(r string) bool { return strings.HasPrefix(p, r+"/") })
 }
 
+func (s storage) IsDir(p string) bool { return underRoot(path.Join(p, "disk")) && path.Ext(p) == "" }
+
 func (s storage) Exists(p string) bool {
 	d := s.a.h.filesOf(p)
 	d.mu.Lock()

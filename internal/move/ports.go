@@ -20,7 +20,8 @@ type Hypervisor interface {
 	Outgoing(ctx context.Context, p virt.MigrationParams) (Outgoing, error)
 	Incoming(ctx context.Context, p virt.MigrationParams) (Incoming, error)
 	// Admit checks an offered definition, by this host's rules and by libvirt's
-	// own, and gives it back as this host would have it.
+	// own, and gives it back as this host would have it. Objections come joined;
+	// with vm.All there are all of them, and a Definition that only tells sizes.
 	Admit(ctx context.Context, xml string, vm Expected) (Definition, error)
 	// AdmitCookie does the same to libvirt's migration cookie, which carries a
 	// definition too.
@@ -39,6 +40,16 @@ type Expected struct {
 	// Disks are the files here by target; every medium must be among them, in
 	// its format.
 	Disks map[string]DiskFile
+	// Networks are this host's bridges or networks for some of the source's.
+	Networks map[string]string
+	// Eject empties CD and floppy drives whose medium is not among Disks.
+	Eject bool
+	// CPU, unless "", replaces the CPU's model.
+	CPU string
+	// Offline: the VM is shut off.
+	Offline bool
+	// All asks for every objection, not for the first.
+	All bool
 }
 
 // DiskFile is a disk's file on this host.
@@ -77,6 +88,8 @@ type Storage interface {
 	// Place finds where a disk from another host goes: below dir, or where it
 	// lay if dir is "", always under this host's roots.
 	Place(dir, sourcePath string) (string, error)
+	// IsDir reports whether path is a directory under a root, or a root.
+	IsDir(path string) bool
 	Exists(path string) bool
 	WriteProbe(diskPath string) (wire.Probe, func(), error)
 	SeesProbe(path string, p wire.Probe) bool

@@ -3,7 +3,6 @@ package virt
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 
 	lv "github.com/digitalocean/go-libvirt"
@@ -13,19 +12,22 @@ import (
 	"drover/internal/virt/admit"
 )
 
-// netClass is where the kernel lists network devices; a bridge has a
-// directory of that name below its own.
-var netClass = "/sys/class/net"
-
 // CheckIncoming asks this host's libvirt whether it could run an admitted
-// definition: name and UUID free, machine type, accelerator and CPU available,
-// bridges and networks there. It gives every objection, as faults
+// definition: name and UUID free, machine type, accelerator, CPU and TPM
+// available, bridges and networks there, and CPUs, NUMA nodes and huge pages it
+// is bound to. offline is for a VM that is shut off, which needs no free huge
+// pages yet and loses its TPM's state. It gives every objection, as faults
 // vm-name-taken, vm-uuid-taken, machine-type-unsupported, cpu-incompatible,
-// vm-network-missing; or the one reason for which it could not ask.
-func (h *Host) CheckIncoming(ctx context.Context, a *admit.Admitted) []error {
+// vm-network-missing, tpm-missing, tpm-state-stays, host-cpu-missing,
+// numa-node-missing, huge-pages-missing; or the one reason for which it could
+// not ask.
+func (h *Host) CheckIncoming(ctx context.Context, a *admit.Admitted, offline bool) []error {
 	var found []error
 	err := h.with(ctx, func(l *lv.Libvirt) error {
-		found = nil
+		found = h.checkPlaces(a, offline)
+		if a.TPM && offline {
+			found = append(found, fault.New(fault.TPMState, h.name, "vm", a.Name))
+		}
 		for _, check := range []func(*lv.Libvirt, *admit.Admitted) ([]error, error){
 			h.checkIdentity, h.checkMachine, h.checkNetworks,
 		} {
@@ -53,7 +55,7 @@ func (h *Host) checkIdentity(l *lv.Libvirt, a *admit.Admitted) (found []error, e
 	}
 	u, ok := parseUUID(a.UUID)
 	if !ok {
-		return nil, fmt.Errorf("%q is no UUID", a.UUID)
+		return found, nil // admission has said so
 	}
 	d, err = l.DomainLookupByUUID(u)
 	switch {
@@ -69,13 +71,54 @@ func (h *Host) checkIdentity(l *lv.Libvirt, a *admit.Admitted) (found []error, e
 // architecture and machine type; libvirt refuses the ones it has not.
 func (h *Host) checkMachine(l *lv.Libvirt, a *admit.Admitted) ([]error, error) {
 	arch, machine, kind := optString(a.Arch), optString(a.Machine), optString(a.Type)
-	_, err := l.ConnectGetDomainCapabilities(nil, arch, machine, kind, 0)
+	text, err := l.ConnectGetDomainCapabilities(nil, arch, machine, kind, 0)
 	if lostConnection(err) {
 		return nil, err
 	}
 	if err != nil {
 		return []error{fault.Wrap(err, fault.MachineUnsupported, h.name, "machine", a.Machine, "type", a.Type, "arch", a.Arch)}, nil
 	}
+	var caps libvirtxml.DomainCaps
+	if err := caps.Unmarshal(text); err != nil {
+		return nil, fmt.Errorf("read domain capabilities: %w", err)
+	}
+	var found []error
+	if a.TPM && !emulatesTPM(&caps) {
+		found = append(found, fault.New(fault.TPMMissing, h.name, "vm", a.Name))
+	}
+	more, err := h.checkCPU(l, a, ownModel(&caps))
+	return append(found, more...), err
+}
+
+// emulatesTPM is true in doubt: an older libvirt does not say.
+func emulatesTPM(caps *libvirtxml.DomainCaps) bool {
+	if caps.Devices == nil || caps.Devices.TPM == nil {
+		return true
+	}
+	for _, e := range caps.Devices.TPM.Enums {
+		if e.Name == "backendModel" {
+			return slices.Contains(e.Values, "emulator")
+		}
+	}
+	return caps.Devices.TPM.Supported != "no"
+}
+
+// ownModel is the CPU model nearest to what this host has, "" when libvirt does
+// not say.
+func ownModel(caps *libvirtxml.DomainCaps) string {
+	if caps.CPU == nil {
+		return ""
+	}
+	for _, m := range caps.CPU.Modes {
+		if m.Name == "host-model" && len(m.Models) > 0 {
+			return m.Models[0].Name
+		}
+	}
+	return ""
+}
+
+func (h *Host) checkCPU(l *lv.Libvirt, a *admit.Admitted, own string) ([]error, error) {
+	arch, machine, kind := optString(a.Arch), optString(a.Machine), optString(a.Type)
 	// host-model and host-passthrough take whatever CPU there is when a guest
 	// starts. A running guest's definition has its real, custom model.
 	if a.CPUXML == "" || a.CPUMode != "custom" && a.CPUMode != "" {
@@ -88,7 +131,7 @@ func (h *Host) checkMachine(l *lv.Libvirt, a *admit.Admitted) ([]error, error) {
 	case hasCode(err, codeNoSupport) || hasCode(err, codeOperationUnsupported):
 		return nil, nil // this libvirt cannot tell; Prepare will
 	case err != nil:
-		return []error{fault.Wrap(err, fault.CPUIncompatible, h.name, "vm", a.Name, "reason", "libvirt cannot compare it")}, nil
+		return []error{fault.Wrap(err, fault.CPUIncompatible, h.name, "vm", a.Name, "reason", "libvirt cannot compare it", "available", own)}, nil
 	}
 	if lv.CPUCompareResult(result) > lv.CPUCompareIncompatible {
 		return nil, nil
@@ -98,36 +141,7 @@ func (h *Host) checkMachine(l *lv.Libvirt, a *admit.Admitted) ([]error, error) {
 		// features; what TCG emulates, Prepare checks against the QEMU.
 		return nil, nil
 	}
-	return []error{fault.New(fault.CPUIncompatible, h.name, "vm", a.Name, "reason", "it lacks features that the VM has")}, nil
-}
-
-func (h *Host) checkNetworks(l *lv.Libvirt, a *admit.Admitted) (found []error, err error) {
-	for _, b := range a.Bridges {
-		m, err := filepath.Glob(filepath.Join(netClass, b, "bridge"))
-		ovs, oerr := filepath.Glob(filepath.Join(netClass, b, "upper_ovs-system"))
-		if err != nil || oerr != nil || len(m)+len(ovs) == 0 {
-			found = append(found, fault.New(fault.NetworkMissing, h.name, "vm", a.Name, "kind", "bridge", "name", b))
-		}
-	}
-	for _, n := range a.Networks {
-		net, err := l.NetworkLookupByName(n)
-		if err == nil {
-			active, err := l.NetworkIsActive(net)
-			if err != nil {
-				return nil, err
-			}
-			if active == 0 {
-				found = append(found, fault.New(fault.NetworkMissing, h.name, "vm", a.Name, "kind", "active network", "name", n))
-			}
-			continue
-		}
-		if lostConnection(err) {
-			return nil, err
-		}
-		// No such network, or no network driver at all.
-		found = append(found, fault.Wrap(err, fault.NetworkMissing, h.name, "vm", a.Name, "kind", "network", "name", n))
-	}
-	return found, nil
+	return []error{fault.New(fault.CPUIncompatible, h.name, "vm", a.Name, "reason", "it lacks features that the VM has", "available", own)}, nil
 }
 
 // Firmware lists the firmware files that libvirt knows for an accelerator,
