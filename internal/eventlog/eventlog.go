@@ -4,6 +4,7 @@ package eventlog
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"drover/internal/fault"
@@ -22,12 +23,19 @@ const (
 	Error       Level = "error"
 )
 
+// Levels are all of them, the least first.
+var Levels = []Level{Information, Warning, Error}
+
+// Known reports whether l is a level.
+func (l Level) Known() bool { return slices.Contains(Levels, l) }
+
 // Entry is one record of the event log.
 type Entry struct {
 	// Seq is the record's number on this host, given by the log.
 	Seq   int64     `json:"seq" doc:"number of the record on this host"`
 	Time  time.Time `json:"time"`
 	ID    ID        `json:"id" doc:"stable number of the kind of event"`
+	Name  string    `json:"name" doc:"name of the kind of event, as stable as its number"`
 	Level Level     `json:"level" enum:"information,warning,error"`
 	// Code is the fault's code, where the event is one.
 	Code    fault.Code `json:"code,omitempty"`
