@@ -25,6 +25,8 @@ type Store struct {
 	read  *sql.DB
 	lock  *os.File
 
+	logged bell // rung when the event log grew
+
 	closing sync.Once
 	closed  error
 }
