@@ -88,6 +88,7 @@ have no cluster and no shared storage, as an operator known by Kerberos.`,
 	if err := root.RegisterFlagCompletionFunc("output", fixed("table", "json", "yaml")); err != nil {
 		panic(err) // the flag was defined above
 	}
+	p.complete(root)
 	return root
 }
 

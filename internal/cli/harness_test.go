@@ -39,7 +39,7 @@ func testProgram() *program {
 	p := newProgram(os.Stdin, os.Stdout, os.Stderr)
 	if who := os.Getenv("TEST_PRINCIPAL"); who != "" {
 		p.connect = func(_ context.Context, t target, retrying func(error, time.Duration)) (agent, error) {
-			return api.NewClient(api.ClientOptions{Address: t.host, Initiator: fakeSignIn{who}, Retrying: retrying})
+			return api.NewClient(api.ClientOptions{Address: t.host, Initiator: meeting{fakeSignIn{who}, t.host}, Retrying: retrying})
 		}
 	}
 	return p

@@ -18,7 +18,7 @@ func (p *program) dial(_ context.Context, t target, retrying func(error, time.Du
 		if err != nil {
 			return nil, err
 		}
-		o.Address, o.Initiator = t.host, initiator{op}
+		o.Address, o.Initiator = t.host, meeting{initiator{op}, t.host}
 	}
 	c, err := api.NewClient(o)
 	if err != nil {

@@ -268,3 +268,25 @@ func writeCCache(path string, t *Ticket) error {
 	}
 	return nil
 }
+
+// CachedServices names the services, without their realms, for which a credential
+// cache ("" as for OpenOperator) has tickets, also those that are over: a list of
+// what this user has met. A cache that cannot be read has none.
+func CachedServices(ccache, krb5conf string) (services []string) {
+	path, _, err := cachePath(ccache, krb5conf)
+	if err != nil {
+		return nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil
+	}
+	_, creds, err := parseCCache(b)
+	if err != nil {
+		return nil
+	}
+	for _, c := range creds {
+		services = append(services, nameString(c.server.name))
+	}
+	return services
+}

@@ -52,6 +52,22 @@ func TestCCacheRoundTrip(t *testing.T) {
 	}
 }
 
+func TestCachedServicesNamesWhatThereAreTicketsFor(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cc")
+	tgt := testTGT(t, testNow.Add(time.Hour))
+	if err := writeCCache(path, tgt); err != nil {
+		t.Fatal(err)
+	}
+	if got := CachedServices(path, ""); len(got) != 1 || got[0] != "krbtgt/"+testRealm {
+		t.Errorf("%q", got)
+	}
+	for _, name := range []string{path + "x", "KEYRING:persistent:0"} {
+		if got := CachedServices(name, ""); got != nil {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
 func TestOpenOperatorFaults(t *testing.T) {
 	dir := t.TempDir()
 	path := func(n string) string { return filepath.Join(dir, n) }
