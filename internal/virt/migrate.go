@@ -33,7 +33,10 @@ type MigrationParams struct {
 	// UnsafeShared overrides libvirt's objection to cache modes on shared disks.
 	UnsafeShared bool
 	// MaxDowntime is QEMU's limit for the blackout; 0 keeps the default (300 ms).
-	MaxDowntime time.Duration
+	// Only the source uses it, as it does AutoConverge: QEMU may slow the guest
+	// down while it changes memory faster than it can be sent.
+	MaxDowntime  time.Duration
+	AutoConverge bool
 }
 
 // flags are the same in all five calls, as libvirt's client does it.
@@ -51,6 +54,9 @@ func (p MigrationParams) flags() lv.DomainMigrateFlags {
 	}
 	if p.UnsafeShared {
 		f |= lv.MigrateUnsafe
+	}
+	if p.AutoConverge {
+		f |= lv.MigrateAutoConverge
 	}
 	return f
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	lv "github.com/digitalocean/go-libvirt"
@@ -30,6 +31,9 @@ type Outgoing struct {
 	// calls lets one of the calls in at a time: libvirtd 9.0 crashes when
 	// Confirm comes while Perform has not returned.
 	calls chan struct{}
+
+	// downtime, in nanoseconds, is the limit as it was last set; 0: QEMU's own.
+	downtime atomic.Int64
 
 	once      sync.Once
 	suspended chan time.Time
@@ -58,6 +62,7 @@ func (h *Host) Outgoing(ctx context.Context, p MigrationParams) (*Outgoing, erro
 		return nil, err
 	}
 	o := &Outgoing{h: h, c: c, p: p, watch: w, suspended: make(chan time.Time, 1), watched: make(chan struct{}), calls: make(chan struct{}, 1)}
+	o.downtime.Store(int64(p.MaxDowntime))
 	cctx, cancel := context.WithTimeout(ctx, h.timeout)
 	defer cancel()
 	err = c.call(cctx, func(l *lv.Libvirt) (err error) {
@@ -135,8 +140,8 @@ func (o *Outgoing) Perform(ctx context.Context, cookie []byte, persistentXML str
 		return nil, err
 	}
 	defer leave()
-	if o.p.MaxDowntime > 0 {
-		if err := o.SetMaxDowntime(ctx, o.p.MaxDowntime); err != nil {
+	if d := time.Duration(o.downtime.Load()); d > 0 {
+		if err := o.SetMaxDowntime(ctx, d); err != nil {
 			return nil, err
 		}
 	}
@@ -225,8 +230,10 @@ func (o *Outgoing) Confirm(ctx context.Context, cookie []byte, cancelled bool) e
 	return o.h.domainError(err, o.p.Name, "confirm migration of")
 }
 
-// SetMaxDowntime changes QEMU's limit for the blackout of a running migration.
+// SetMaxDowntime changes QEMU's limit for the blackout, also of a migration that
+// runs. It works in any phase after Begin.
 func (o *Outgoing) SetMaxDowntime(ctx context.Context, d time.Duration) error {
+	o.downtime.Store(int64(d))
 	err := o.h.with(ctx, func(l *lv.Libvirt) error {
 		return l.DomainMigrateSetMaxDowntime(o.dom, uint64(max(d.Milliseconds(), 1)), 0)
 	})

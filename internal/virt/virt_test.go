@@ -192,3 +192,30 @@ func TestOversizedCookieIsRefused(t *testing.T) {
 		t.Error("limit is not kept")
 	}
 }
+
+// TestSamplesComeFromMemoryOnly: between its parts lie registers of devices.
+func TestSamplesComeFromMemoryOnly(t *testing.T) {
+	const mib, gib = uint64(1 << 20), uint64(1 << 30)
+	for _, memory := range []uint64{64 * mib, 256 * mib, 2 * gib, 3 * gib, 5 * gib, 512 * gib} {
+		high := 0
+		for _, at := range samplePlaces(memory, MaxMemorySample/pageBytes, memory) {
+			low := at >= mib && at+samplePiece <= min(memory, 2*gib)-16*mib
+			above := at >= 4*gib && at+samplePiece <= memory+gib/2 && at < 256*gib
+			if !low && !above || at%samplePiece != 0 {
+				t.Errorf("with %d MiB: reads at %#x", memory/mib, at)
+			}
+			if above {
+				high++
+			}
+		}
+		if (high > 0) != (memory > 4*gib) {
+			t.Errorf("with %d MiB: %d places above 4 GiB", memory/mib, high)
+		}
+	}
+	if n := len(samplePlaces(gib, 1<<30, 1)); n != MaxMemorySample/samplePiece {
+		t.Errorf("%d places at most", n)
+	}
+	if n := len(samplePlaces(16*mib, 1024, 1)); n != 0 {
+		t.Errorf("%d places in a guest that is too small", n)
+	}
+}

@@ -32,6 +32,9 @@ func RunContract(t *testing.T, makePair func(testing.TB) Pair) {
 		"both lost after Perform":           contractBothLost,
 		"second Begin while one is running": contractBusy,
 		"no such VM":                        contractNotFound,
+		"measured before a move":            contractMeasured,
+		"paused during a move":              contractPaused,
+		"paused, and the move fails":        contractPausedFails,
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := makePair(t)
@@ -230,4 +233,56 @@ func contractNotFound(f *flow) {
 			f.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// contractMeasured: what is read of a running guest leaves it as it is.
+func contractMeasured(f *flow) {
+	rate, err := f.p.Source.DirtyRate(f.ctx, f.p.Params.UUID, time.Second)
+	f.must(err)
+	if rate < 0 {
+		f.Errorf("dirty rate %f", rate)
+	}
+	for _, seed := range []uint64{1, 2} {
+		sample, err := f.p.Source.MemorySample(f.ctx, f.p.Params.UUID, 64, seed)
+		f.must(err)
+		if len(sample) != 64*4096 {
+			f.Errorf("a sample of %d bytes", len(sample))
+		}
+	}
+	f.expect(f.p.Source, virt.Running, "")
+	f.finish()
+	f.must(f.out.Confirm(f.ctx, f.cookie, false))
+	if _, err := f.p.Source.DirtyRate(f.ctx, f.p.Params.UUID, time.Second); !fault.Is(err, fault.VMNotFound) {
+		f.Errorf("dirty rate of a VM that is gone: %v", err)
+	}
+}
+
+// contractPaused: a guest that is paused while it is migrated runs at the
+// destination, and a limit may be set meanwhile.
+func contractPaused(f *flow) {
+	f.prepare()
+	f.must(f.out.SetMaxDowntime(f.ctx, 400*time.Millisecond), f.p.Source.Suspend(f.ctx, f.p.Params.UUID))
+	f.expect(f.p.Source, virt.Paused, "migration-out")
+	if f.p.Connect != nil {
+		f.p.Connect(f)
+	}
+	var err error
+	f.cookie, err = f.out.Perform(f.ctx, f.cookie, "")
+	f.must(err)
+	f.cookie, err = f.in.Finish(f.ctx, f.cookie, false)
+	f.must(err)
+	f.expect(f.p.Destination, virt.Running, "")
+	f.must(f.out.Confirm(f.ctx, f.cookie, false))
+	f.expect(f.p.Source, "", "")
+}
+
+// contractPausedFails: libvirt lets it run again by itself.
+func contractPausedFails(f *flow) {
+	f.prepare()
+	f.must(f.p.Source.Suspend(f.ctx, f.p.Params.UUID))
+	_, err := f.in.Finish(f.ctx, nil, true)
+	f.must(err)
+	f.must(f.out.Confirm(f.ctx, nil, true))
+	f.expect(f.p.Source, virt.Running, "")
+	f.expect(f.p.Destination, "", "")
 }

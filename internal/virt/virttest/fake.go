@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"drover/internal/fault"
 	"drover/internal/virt"
@@ -25,6 +26,9 @@ type FakeHost struct {
 	doms map[string]*fakeDomain
 	// faults by call name; see Fail and Hang.
 	faults map[string]func(context.Context) error
+	// dirty is what DirtyRate gives, downtime what SetMaxDowntime was given.
+	dirty    float64
+	downtime time.Duration
 }
 
 type fakeDomain struct {
@@ -92,7 +96,8 @@ func (h *FakeHost) Add(d virt.Domain) {
 
 // Fail makes the next and all further calls of that name fail with err; nil
 // heals. Names are those of the methods: Begin, Perform, Confirm, Prepare,
-// Finish, Resume, Destroy, Undefine, Domain, Outgoing, Incoming, AbortJob.
+// Finish, Resume, Destroy, Undefine, Domain, Outgoing, Incoming, AbortJob,
+// Suspend, DirtyRate, MemorySample, SetMaxDowntime.
 func (h *FakeHost) Fail(call string, err error) {
 	h.w.mu.Lock()
 	defer h.w.mu.Unlock()

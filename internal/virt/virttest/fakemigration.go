@@ -65,6 +65,11 @@ func (o *fakeOutgoing) Begin(ctx context.Context) (cookie []byte, xml string, er
 // Perform blocks as long as Hang("Perform") says; an end of its context then
 // aborts it and the guest runs on.
 func (o *fakeOutgoing) Perform(ctx context.Context, _ []byte, _ string) ([]byte, error) {
+	if o.p.MaxDowntime > 0 {
+		if err := o.SetMaxDowntime(ctx, o.p.MaxDowntime); err != nil {
+			return nil, err
+		}
+	}
 	if err := o.h.enter(ctx, "Perform"); err != nil {
 		_ = o.edit(context.WithoutCancel(ctx), "abort", func(d *fakeDomain) error {
 			d.d.Job = ""

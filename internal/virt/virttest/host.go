@@ -16,6 +16,9 @@ type Host interface {
 	Destroy(ctx context.Context, vm string) error
 	Undefine(ctx context.Context, vm string, keepNVRAM bool) error
 	AbortJob(ctx context.Context, vm string) error
+	Suspend(ctx context.Context, vm string) error
+	DirtyRate(ctx context.Context, vm string, period time.Duration) (float64, error)
+	MemorySample(ctx context.Context, vm string, pages int, seed uint64) ([]byte, error)
 }
 
 // Outgoing is *virt.Outgoing's methods.
@@ -25,6 +28,7 @@ type Outgoing interface {
 	Confirm(ctx context.Context, cookie []byte, cancelled bool) error
 	Stats(ctx context.Context) (virt.JobStats, error)
 	Suspended() <-chan time.Time
+	SetMaxDowntime(ctx context.Context, d time.Duration) error
 	Close() error
 }
 
