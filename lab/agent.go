@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -43,16 +42,12 @@ func (l *Lab) raiseAgents(ctx context.Context, o Options) error {
 	return inParallel(l.Hosts(), func(m *Member) error { return l.StartAgent(ctx, m.Name) })
 }
 
-// AgentConfig is the configuration with which the lab's agents start: migration on, on the
-// migration network, and the role groups of the directory.
+// AgentConfig is the configuration with which the lab's agents start: the storage of the lab and
+// the role groups of the directory.
 func (l *Lab) AgentConfig(host string) *config.Config {
 	sids := l.state.GroupSIDs
 	return &config.Config{
-		Host: host,
-		Migration: config.Migration{
-			Enabled:  true,
-			Networks: []netip.Prefix{netip.MustParsePrefix(Migration.Subnet())},
-		},
+		Host:    host,
 		Storage: config.Storage{Roots: []string{VMDir, SharedDir}, BootRoots: []string{GuestDir}},
 		Roles: config.Roles{
 			Viewer:        []string{sids[GroupViewers]},
@@ -83,23 +78,28 @@ func (l *Lab) ConfigureAgent(host string, change func(*config.Config)) error {
 }
 
 // StartAgent starts a host's droverd, with env ("KEY=value") added to its environment, and waits
-// until it answers on its local socket and on the management network.
+// until it answers on its local socket and on the management network. The first time, on a host on
+// which nothing was ever set, it is given AgentSettings.
 func (l *Lab) StartAgent(ctx context.Context, host string, env ...string) error {
 	m, err := l.host(host)
 	if err != nil {
 		return err
 	}
-	return m.Start(ctx, Service{
+	err = m.Start(ctx, Service{
 		Name: AgentService,
 		Argv: []string{AssetsDir + "/bin/" + l.state.Agent, "--config", config.DefaultPath},
 		Env:  env,
 		Ready: func(ctx context.Context) error {
-			if err := dialUnix(ctx, m.Path("/run/drover/droverd.sock")); err != nil {
+			if err := dialUnix(ctx, m.Path(agentSocket)); err != nil {
 				return err
 			}
 			return dialAll(ctx, m, fmt.Sprint(config.APIPort))
 		},
 	})
+	if err != nil {
+		return err
+	}
+	return l.firstSettings(ctx, host)
 }
 
 // StopAgent asks a host's droverd to end, with SIGTERM, and returns when it has.

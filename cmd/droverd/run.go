@@ -71,17 +71,10 @@ func newCheckConfig(path *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: valid; host %s, live migration %s\n", *path, cfg.Host, onOff(cfg.Migration.Enabled))
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: valid; host %s; live migration is set with \"drover host set\"\n", *path, cfg.Host)
 			return nil
 		},
 	}
-}
-
-func onOff(b bool) string {
-	if b {
-		return "enabled"
-	}
-	return "disabled"
 }
 
 func serve(ctx context.Context, cfg *config.Config, stderr io.Writer) error {

@@ -16,6 +16,7 @@ import (
 	"drover/internal/config"
 	"drover/internal/krb"
 	"drover/internal/move"
+	"drover/internal/settings"
 	"drover/internal/store"
 	"drover/internal/stream"
 	"drover/internal/virt"
@@ -73,7 +74,7 @@ func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.H
 	if err != nil {
 		return err
 	}
-	kept, err := openSettings(ctx, cfg, journal)
+	kept, err := openSettings(ctx, cfg.Host, journal)
 	if err != nil {
 		return err
 	}
@@ -96,6 +97,7 @@ func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.H
 	}
 	defer listener.Close()
 	door.listener = listener
+	kept.changed = append(kept.changed, func(string, settings.Settings, settings.Settings) { listener.Rebind(ctx) })
 	server, err := api.NewServer(api.Options{
 		Host: cfg.Host, Version: o.Version, Acceptor: acceptor{kerberos, roles}, LocalMapper: localMapper(cfg.Host, roles, cfg.LocalUsers),
 		Backend: &backend{cfg: cfg, version: o.Version, virt: local, kerberos: kerberos, reasons: reasons, moves: moves, store: journal, listener: listener, settings: kept, log: o.Log},

@@ -38,12 +38,11 @@ type Config struct {
 	// RunDir holds the local socket and the sockets that QEMU connects to. Its
 	// path is short because a Unix socket's path is limited to 107 bytes. It
 	// must be the same on every host.
-	RunDir    string    `yaml:"run_dir,omitempty"`
-	API       API       `yaml:"api,omitempty"`
-	Kerberos  Kerberos  `yaml:"kerberos,omitempty"`
-	Libvirt   Libvirt   `yaml:"libvirt,omitempty"`
-	Migration Migration `yaml:"migration,omitempty"`
-	Storage   Storage   `yaml:"storage,omitempty"`
+	RunDir   string   `yaml:"run_dir,omitempty"`
+	API      API      `yaml:"api,omitempty"`
+	Kerberos Kerberos `yaml:"kerberos,omitempty"`
+	Libvirt  Libvirt  `yaml:"libvirt,omitempty"`
+	Storage  Storage  `yaml:"storage,omitempty"`
 	// Roles gives each role to groups and users: SIDs (S-1-5-21-...) of the
 	// directory, or local groups as "local:NAME" for the unix socket.
 	Roles Roles `yaml:"roles,omitempty"`
@@ -75,15 +74,6 @@ type Kerberos struct {
 type Libvirt struct {
 	// Socket; default: virtqemud's socket if it exists, else libvirtd's.
 	Socket string `yaml:"socket,omitempty"`
-}
-
-// Migration are the settings of live migration.
-type Migration struct {
-	// Enabled is off until an administrator turns it on, as on Hyper-V.
-	Enabled bool `yaml:"enabled,omitempty"`
-	// Networks are the subnets (CIDR) on which port 6600 listens and which the
-	// source prefers in this order.
-	Networks []netip.Prefix `yaml:"networks,omitempty"`
 }
 
 // Storage limits where a destination writes.
@@ -156,7 +146,20 @@ func Parse(b []byte) (*Config, error) {
 
 func decode(b []byte) (*Config, error) {
 	c := new(Config)
-	return c, Strict(b, c)
+	err := Strict(b, c)
+	if err != nil && hasMigration(b) {
+		err = errors.New("migration: is no longer set in this file, but while droverd runs, with `drover host set`; remove the section and see `drover host set --help`")
+	}
+	return c, err
+}
+
+// hasMigration finds the section that files of Drover 0.3 and before had.
+func hasMigration(b []byte) (has bool) {
+	defer func() { _ = recover() }() // see Strict
+	var old struct {
+		Migration any `yaml:"migration"`
+	}
+	return yaml.Unmarshal(b, &old) == nil && old.Migration != nil
 }
 
 // Strict reads one YAML document into what into points to: an unknown or repeated
@@ -195,11 +198,6 @@ func (c *Config) validate() error {
 	for _, a := range c.API.Listen {
 		if _, err := netip.ParseAddrPort(a); err != nil {
 			return fmt.Errorf("api.listen: %q is not ADDRESS:PORT", a)
-		}
-	}
-	for _, p := range c.Migration.Networks {
-		if p != p.Masked() {
-			return fmt.Errorf("migration.networks: %s has host bits set; write %s", p, p.Masked())
 		}
 	}
 	for _, r := range append(append([]string{}, c.Storage.Roots...), c.Storage.BootRoots...) {

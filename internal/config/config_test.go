@@ -10,10 +10,10 @@ import (
 
 func TestParseRefusesWhatItDoesNotKnow(t *testing.T) {
 	for _, tc := range []struct{ name, in, want string }{
-		{"unknown key", "migration:\n  enabeld: true\n", "enabeld"},
+		{"unknown key", "storage:\n  rots: [/srv]\n", "rots"},
+		{"settings of former versions", "host: HV01\nmigration:\n  enabled: true\n", "`drover host set`"},
 		{"unknown key at top", "hots: HV01\n", "hots"},
 		{"duplicate key", "host: A\nhost: B\n", "host"},
-		{"network with host bits", "migration:\n  networks: [192.168.10.1/24]\n", "write 192.168.10.0/24"},
 		{"relative root", "storage:\n  roots: [vms]\n", "vms"},
 		{"root is everything", "storage:\n  roots: [/]\n", "below /"},
 		{"role by name", "roles:\n  operator: [Drover Operators]\n", "neither a SID"},
@@ -38,9 +38,6 @@ func TestEmptyFileGivesDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Migration.Enabled {
-		t.Error("live migration must be off until it is turned on")
-	}
 	if got := time.Duration(c.ShutdownTimeout); got != 5*time.Minute {
 		t.Errorf("shutdown_timeout = %v", got)
 	}
@@ -50,7 +47,7 @@ func TestEmptyFileGivesDefaults(t *testing.T) {
 }
 
 func TestMarshalledConfigReadsBackTheSame(t *testing.T) {
-	c, err := Parse([]byte("host: HV01\nmigration:\n  enabled: true\n  networks: [192.168.10.0/24, 'fd00::/64']\nshutdown_timeout: 90s\nlocal_users:\n  root: admin@LAB.DROVER.TEST\n"))
+	c, err := Parse([]byte("host: HV01\nshutdown_timeout: 90s\nlocal_users:\n  root: admin@LAB.DROVER.TEST\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +67,7 @@ func TestMarshalledConfigReadsBackTheSame(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("host: HV01\n"))
-	f.Add([]byte("migration: {networks: [10.0.0.0/8]}\n"))
+	f.Add([]byte("storage: {roots: [/srv]}\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := Parse(b)
 		if err != nil {

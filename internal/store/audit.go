@@ -20,15 +20,17 @@ type AuditRow struct {
 
 // Audit appends an entry; its ID is ignored. It is durable when Audit returns nil.
 func (s *Store) Audit(ctx context.Context, a AuditRow) error {
-	err := s.inTx(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO audit (time, actor, action, object, outcome, detail) VALUES (?, ?, ?, ?, ?, ?)`,
-			a.Time.UnixMicro(), a.Actor, a.Action, a.Object, a.Outcome, blob(a.Detail))
-		return err
-	})
+	err := s.inTx(ctx, func(tx *sql.Tx) error { return insertAudit(ctx, tx, a) })
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
 	return nil
+}
+
+func insertAudit(ctx context.Context, tx *sql.Tx, a AuditRow) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO audit (time, actor, action, object, outcome, detail) VALUES (?, ?, ?, ?, ?, ?)`,
+		a.Time.UnixMicro(), a.Actor, a.Action, a.Object, a.Outcome, blob(a.Detail))
+	return err
 }
 
 // Audits lists entries with an ID above `after`, in order; n 0 means all.

@@ -44,6 +44,8 @@ func LocalAddrs(networks []netip.Prefix) ([]netip.Addr, error) {
 
 // rebind makes the listening sockets fit the addresses. It logs what changed.
 func (l *Listener) rebind(ctx context.Context) {
+	l.rebinding.Lock()
+	defer l.rebinding.Unlock()
 	want, err := l.o.Addrs()
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -42,6 +42,10 @@ type Listener struct {
 	o     ListenOptions
 	tls   *tls.Config
 	slots chan struct{}
+	// changes is a reason to look at the addresses; one is enough.
+	changes chan struct{}
+	// rebinding keeps an older look at the addresses from undoing a newer one.
+	rebinding sync.Mutex
 
 	mu       sync.Mutex
 	sessions map[[16]byte]*Session
@@ -67,7 +71,7 @@ func Listen(ctx context.Context, o ListenOptions) (*Listener, error) {
 	}
 	o.Timing = o.Timing.withDefaults()
 	l := &Listener{
-		o: o, slots: make(chan struct{}, o.MaxUnauthenticated),
+		o: o, slots: make(chan struct{}, o.MaxUnauthenticated), changes: make(chan struct{}, 1),
 		sessions: make(map[[16]byte]*Session), bound: make(map[netip.Addr]*boundAddr),
 		failed: make(map[netip.Addr]string),
 		tls: &tls.Config{
@@ -119,16 +123,25 @@ func (l *Listener) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer l.Close()
-	changes := make(chan struct{}, 1)
-	wg.Go(func() { watchAddrs(ctx, changes, l.o.Log) })
+	wg.Go(func() { watchAddrs(ctx, l.changes, l.o.Log) })
 	for {
 		l.rebind(ctx)
 		l.serveNew(ctx, &wg)
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-changes:
+		case <-l.changes:
 		}
+	}
+}
+
+// Rebind asks for the addresses now, because what decides about them changed.
+// When it returns the others are closed and the new ones take connections.
+func (l *Listener) Rebind(ctx context.Context) {
+	l.rebind(ctx)
+	select {
+	case l.changes <- struct{}{}: // Run serves what is new
+	default:
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"drover/internal/fault"
 	"drover/internal/guest"
 	"drover/internal/record"
+	"drover/internal/settings"
 	"drover/lab"
 )
 
@@ -141,6 +142,25 @@ func (s *site) reconfigure(t *testing.T, host string, change func(*config.Config
 	}
 }
 
+// set changes a host's settings until the test ends.
+func (s *site) set(t *testing.T, host string, ch settings.Change) settings.Settings {
+	t.Helper()
+	before, err := s.Settings(t.Context(), host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := s.SetSettings(context.Background(), host, before.Change()); err != nil {
+			t.Error(err)
+		}
+	})
+	after, err := s.SetSettings(t.Context(), host, ch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return after
+}
+
 // define makes a VM that is shut off.
 func (s *site) define(t *testing.T, host, name string, disks ...lab.VMDisk) *lab.VM {
 	t.Helper()
@@ -249,17 +269,19 @@ func (s *site) testNoAgent(t *testing.T) {
 }
 
 func (s *site) testSettings(t *testing.T) {
-	off := func(c *config.Config) { c.Migration.Enabled = false }
+	off := false
 	for host, direction := range map[string]string{lab.HV01: "outgoing", lab.HV02: "incoming"} {
 		t.Run("disabled on "+host, func(t *testing.T) {
-			s.reconfigure(t, host, off)
+			ch := settings.Change{Incoming: &off}
+			if direction == "outgoing" {
+				ch = settings.Change{Outgoing: &off}
+			}
+			s.set(t, host, ch)
 			s.refused(t, lab.UserOperator, refusal{fault.MigrationDisabled, 5, []string{host, direction}}, app()...)
 		})
 	}
 	t.Run("no common network", func(t *testing.T) {
-		s.reconfigure(t, lab.HV02, func(c *config.Config) {
-			c.Migration.Networks = []netip.Prefix{netip.MustParsePrefix(lab.Management.Subnet())}
-		})
+		s.set(t, lab.HV02, settings.Change{Networks: &[]settings.Network{{Subnet: netip.MustParsePrefix(lab.Management.Subnet())}}})
 		s.refused(t, lab.UserOperator, refusal{fault.NoCommonNetwork, 5, []string{"HV01", "HV02", lab.Migration.Subnet(), lab.Management.Subnet()}}, app()...)
 	})
 	t.Run("roots elsewhere", func(t *testing.T) {

@@ -1,0 +1,136 @@
+package settings
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+
+	"drover/internal/config"
+)
+
+// template is the document that hosts are built from: the settings without the
+// revision, which belongs to one host. What is absent stays as it is.
+type template struct {
+	Incoming                 *bool              `yaml:"incoming_enabled"`
+	Outgoing                 *bool              `yaml:"outgoing_enabled"`
+	MaximumMigrations        *int               `yaml:"maximum_migrations"`
+	MaximumStorageMigrations *int               `yaml:"maximum_storage_migrations"`
+	Authentication           *Authentication    `yaml:"authentication_type"`
+	Performance              *Performance       `yaml:"performance_option"`
+	AnyNetwork               *bool              `yaml:"use_any_network"`
+	Networks                 *[]templateNetwork `yaml:"networks"`
+	Bandwidth                *templateRate      `yaml:"bandwidth_limit"`
+	Encryption               *Encryption        `yaml:"encryption"`
+}
+
+type templateNetwork struct {
+	Subnet    templateSubnet `yaml:"subnet"`
+	Priority  int            `yaml:"priority"`
+	Bandwidth templateRate   `yaml:"bandwidth_limit"`
+}
+
+type templateSubnet struct{ Network }
+
+// UnmarshalYAML reads a CIDR or an address.
+func (t *templateSubnet) UnmarshalYAML(b []byte) (err error) {
+	t.Subnet, err = ParseSubnet(scalar(b))
+	return err
+}
+
+type templateRate Rate
+
+// UnmarshalYAML reads 500M, none, or a number of bits per second.
+func (t *templateRate) UnmarshalYAML(b []byte) error {
+	r, err := ParseRate(scalar(b))
+	*t = templateRate(r)
+	return err
+}
+
+func scalar(b []byte) string {
+	return strings.Trim(strings.TrimSpace(string(b)), `"'`)
+}
+
+// maxTemplate bounds what is read as a template, in bytes.
+const maxTemplate = 1 << 20
+
+// ParseTemplate reads what Template wrote, YAML or its JSON form, into the change
+// that brings a host there: what is absent stays as it is, the networks that are
+// listed replace all. An unknown key, a wrong value and an empty document are errors.
+func ParseTemplate(b []byte) (Change, error) {
+	if len(b) > maxTemplate {
+		return Change{}, fmt.Errorf("is longer than %d bytes", maxTemplate)
+	}
+	var t template
+	if err := config.Strict(b, &t); err != nil {
+		return Change{}, err
+	}
+	ch := Change{Incoming: t.Incoming, Outgoing: t.Outgoing, MaximumMigrations: t.MaximumMigrations, MaximumStorageMigrations: t.MaximumStorageMigrations,
+		Authentication: t.Authentication, Performance: t.Performance, AnyNetwork: t.AnyNetwork, Bandwidth: (*Rate)(t.Bandwidth), Encryption: t.Encryption}
+	if t.Networks != nil {
+		list := []Network{}
+		for _, n := range *t.Networks {
+			list = append(list, Network{n.Subnet.Subnet, n.Priority, Rate(n.Bandwidth)})
+		}
+		ch.Networks = &list
+	}
+	if ch.Empty() {
+		return Change{}, errors.New("has no settings")
+	}
+	_, err := Default().Apply("", ch)
+	return ch, err
+}
+
+// templateNotes say what a key takes, above it.
+var templateNotes = map[string]string{
+	"incoming_enabled":           "live migration: whether the host accepts VMs, and whether VMs may leave it",
+	"maximum_migrations":         "simultaneous moves, incoming and outgoing together; a move over the limit waits",
+	"authentication_type":        "Kerberos or CredSSP (not available yet)",
+	"performance_option":         "TCPIP, Compression or SMB (not available yet)",
+	"use_any_network":            "true: every network may carry migrations, and the list only orders them",
+	"networks":                   "CIDR or address; lower priority first, equal ones together; bandwidth_limit as below",
+	"bandwidth_limit":            "of all migrations, each direction by itself, in bits per second: 500M, 1G, none",
+	"encryption":                 "Required, Allowed or Off; a move is unencrypted only where both hosts say Off",
+	"maximum_storage_migrations": "",
+}
+
+// Template writes the settings as commented YAML that ParseTemplate reads back.
+func (s Settings) Template() []byte {
+	var b bytes.Buffer
+	for _, v := range s.Values() {
+		if note := templateNotes[v.Setting]; note != "" {
+			fmt.Fprintf(&b, "# %s\n", note)
+		}
+		switch v.Setting {
+		case "incoming_enabled", "outgoing_enabled", "use_any_network":
+			fmt.Fprintf(&b, "%s: %t\n", v.Setting, v.Value == "on")
+		case "networks":
+			writeNetworks(&b, s.Networks)
+		default:
+			fmt.Fprintf(&b, "%s: %s\n", v.Setting, v.Value)
+		}
+	}
+	return b.Bytes()
+}
+
+func writeNetworks(b *bytes.Buffer, list []Network) {
+	if len(list) == 0 {
+		b.WriteString("networks: []\n")
+		return
+	}
+	b.WriteString("networks:\n")
+	for _, n := range list {
+		fmt.Fprintf(b, "  - subnet: %s\n    priority: %d\n", quoted(n.Subnet.String()), n.Priority)
+		if n.Bandwidth != 0 {
+			fmt.Fprintf(b, "    bandwidth_limit: %s\n", n.Bandwidth)
+		}
+	}
+}
+
+// quoted keeps the colons of IPv6 out of YAML's way.
+func quoted(s string) string {
+	if strings.Contains(s, ":") {
+		return `"` + s + `"`
+	}
+	return s
+}
