@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"strings"
 	"time"
@@ -30,43 +31,71 @@ func (s *Server) events(ctx context.Context, _ Caller, in *eventsInput) (*huma.S
 	if _, err := s.o.Backend.Move(ctx, in.ID); err != nil {
 		return nil, err
 	}
+	return follow(s, func(ctx context.Context) iter.Seq2[record.Event, error] {
+		return s.o.Backend.Watch(ctx, in.ID, max(in.After, in.Last))
+	}, func(e record.Event) frame {
+		return frame{seq: e.Seq, name: string(e.Kind), body: e, last: e.Kind == record.EventEnd}
+	}), nil
+}
+
+// frame is one item of a stream as a server-sent event.
+type frame struct {
+	seq  int64  // 0: has no id, so that a client does not go on after it
+	name string // the event's name
+	body any
+	last bool // nothing follows
+}
+
+type watched struct {
+	frame frame
+	err   error
+}
+
+// follow streams what a backend gives.
+func follow[T any](s *Server, watch func(context.Context) iter.Seq2[T, error], as func(T) frame) *huma.StreamResponse {
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		r, w := humago.Unwrap(hc)
 		out := &eventWriter{w: w, rc: http.NewResponseController(w), every: s.o.keepAlive}
 		w.Header().Set("Content-Type", "text/event-stream")
 		w.WriteHeader(http.StatusOK)
-		s.stream(r.Context(), out, in.ID, max(in.After, in.Last))
-	}}, nil
+		s.stream(r, out, func(ctx context.Context, send func(watched) bool) {
+			for v, err := range watch(ctx) {
+				it := watched{err: err}
+				if err == nil {
+					it.frame = as(v)
+				}
+				if !send(it) {
+					return
+				}
+			}
+		})
+	}}
 }
 
-type watched struct {
-	event record.Event
-	err   error
-}
-
-// stream copies the backend's events until the end, the client's or the
-// server's. It returns when the goroutine that waits for the backend is done.
-func (s *Server) stream(ctx context.Context, out *eventWriter, id string, after int64) {
-	ctx, cancel := context.WithCancel(ctx)
+// stream copies what produce sends until the end, the client's or the server's. It
+// returns when the goroutine that waits for the backend is done.
+func (s *Server) stream(r *http.Request, out *eventWriter, produce func(ctx context.Context, send func(watched) bool)) {
+	ctx, cancel := context.WithCancel(r.Context())
 	stop := context.AfterFunc(s.streams, cancel)
 	defer stop()
 	items := make(chan watched)
 	go func() {
 		defer close(items)
-		for ev, err := range s.o.Backend.Watch(ctx, id, after) {
+		produce(ctx, func(it watched) bool {
 			select {
-			case items <- watched{ev, err}:
+			case items <- it:
+				return true
 			case <-ctx.Done():
-				return
+				return false
 			}
-		}
+		})
 	}()
 	err := out.copy(ctx, items)
 	cancel()
 	for range items { // until the goroutine has ended
 	}
 	if err != nil && !errors.Is(err, context.Canceled) {
-		s.o.Log.Debug("event stream ended", "move", id, "error", err)
+		s.o.Log.Debug("event stream ended", "path", r.URL.Path, "error", err)
 	}
 }
 
@@ -108,22 +137,21 @@ func (o *eventWriter) item(ctx context.Context, it watched) (done bool, err erro
 		if ctx.Err() != nil {
 			return true, ctx.Err()
 		}
-		return true, o.event(0, eventProblem, fault.ToProblem(it.err))
+		return true, o.event(frame{name: eventProblem, body: fault.ToProblem(it.err)})
 	}
-	return it.event.Kind == record.EventEnd, o.event(it.event.Seq, string(it.event.Kind), it.event)
+	return it.frame.last, o.event(it.frame)
 }
 
-// event writes one; seq 0 has no id, so that a client does not go on after it.
-func (o *eventWriter) event(seq int64, kind string, body any) error {
-	b, err := json.Marshal(body)
+func (o *eventWriter) event(f frame) error {
+	b, err := json.Marshal(f.body)
 	if err != nil {
-		return fmt.Errorf("event %d: %w", seq, err)
+		return fmt.Errorf("event %d: %w", f.seq, err)
 	}
 	var sb strings.Builder
-	if seq > 0 {
-		fmt.Fprintf(&sb, "id: %d\n", seq)
+	if f.seq > 0 {
+		fmt.Fprintf(&sb, "id: %d\n", f.seq)
 	}
-	fmt.Fprintf(&sb, "event: %s\ndata: %s\n\n", kind, b)
+	fmt.Fprintf(&sb, "event: %s\ndata: %s\n\n", f.name, b)
 	return o.write(sb.String())
 }
 

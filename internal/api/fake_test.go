@@ -26,6 +26,7 @@ import (
 	"go.uber.org/goleak"
 
 	"drover/internal/doctor"
+	"drover/internal/eventlog"
 	"drover/internal/fault"
 	"drover/internal/record"
 )
@@ -109,6 +110,8 @@ type backend struct {
 	ctxErr  chan error    // then tells why its context ended
 	linger  chan struct{} // and, if set, waits for this
 	seen    []int64       // `after` of each Watch
+	log     []eventlog.Entry
+	logSeen []EventFilter // of each Events and WatchEvents
 }
 
 func newBackend() *backend { return &backend{changed: make(chan struct{})} }

@@ -2,9 +2,7 @@ package api
 
 import (
 	"context"
-	"iter"
 
-	"drover/internal/eventlog"
 	"drover/internal/record"
 	"drover/internal/settings"
 )
@@ -25,10 +23,4 @@ func (b *backend) Compare(context.Context, Caller, record.Request) (record.Compa
 
 func (b *backend) AdjustMove(context.Context, Caller, string, Adjustment) (record.Record, error) {
 	return record.Record{}, nil
-}
-
-func (b *backend) Events(context.Context, EventFilter) ([]eventlog.Entry, error) { return nil, nil }
-
-func (b *backend) WatchEvents(context.Context, EventFilter) iter.Seq2[eventlog.Entry, error] {
-	return func(func(eventlog.Entry, error) bool) {}
 }

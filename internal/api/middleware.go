@@ -121,13 +121,19 @@ func (s *Server) bound(next http.Handler) http.Handler {
 		}
 		_ = rc.SetReadDeadline(time.Time{})
 		r.Body = io.NopCloser(bytes.NewReader(body))
-		if !strings.HasSuffix(r.URL.Path, "/events") {
+		if !streams(r.URL.Path) {
 			ctx, cancel := context.WithTimeout(r.Context(), requestTime)
 			defer cancel()
 			r = r.WithContext(ctx)
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// streams reports whether a path is one of a stream of events, which takes as long
+// as its client listens.
+func streams(path string) bool {
+	return path == logStreamPath || strings.HasPrefix(path, "/v1/moves/") && strings.HasSuffix(path, "/events")
 }
 
 func bodyProblem(host string, err error) *Problem {

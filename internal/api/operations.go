@@ -77,7 +77,8 @@ func (s *Server) operations(a huma.API) {
 		func(ctx context.Context, _ Caller, in *moveInput) (*body[record.Record], error) {
 			return out(b.Move(ctx, in.ID))
 		})
-	guarded(s, a, Viewer, streaming(a, op("watch-move", eventsRoute, "Events of a move, until it is over")), s.events)
+	guarded(s, a, Viewer, streaming[record.Event](a, op("watch-move", eventsRoute, "Events of a move, until it is over"),
+		"each one's data is an Event, its id the sequence number, its event the kind. After the one of kind end the stream ends."), s.events)
 	guarded(s, a, Operator, op("cancel-move", "POST /v1/moves/{id}/cancel", "End a move before handover"),
 		func(ctx context.Context, c Caller, in *moveInput) (*body[record.Record], error) {
 			return out(b.CancelMove(ctx, c, in.ID))
@@ -160,13 +161,12 @@ func unhealthy(a huma.API, o huma.Operation) huma.Operation {
 	return o
 }
 
-// streaming declares what a StreamResponse cannot: events, not one body.
-func streaming(a huma.API, o huma.Operation) huma.Operation {
-	schema := a.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[record.Event](), true, "")
+// streaming declares what a StreamResponse cannot: events of type T, not one body.
+func streaming[T any](a huma.API, o huma.Operation, says string) huma.Operation {
+	schema := a.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, "")
 	o.Responses = map[string]*huma.Response{"200": {
-		Description: "Server-sent events; each one's data is an Event, its id the sequence number, its event the kind. " +
-			"After the one of kind end the stream ends. An event named problem reports that it cannot go on.",
-		Content: map[string]*huma.MediaType{"text/event-stream": {Schema: schema}},
+		Description: "Server-sent events; " + says + " An event named problem reports that it cannot go on.",
+		Content:     map[string]*huma.MediaType{"text/event-stream": {Schema: schema}},
 	}}
 	return o
 }
@@ -188,7 +188,13 @@ func guarded[I, O any](s *Server, a huma.API, role Role, o huma.Operation, h fun
 	o.Description = "Needs the role " + string(role) + "."
 	o.Security = []map[string][]string{{"negotiate": {}}}
 	o.Middlewares = append(o.Middlewares, func(hc huma.Context, next func(huma.Context)) {
-		if err := s.allow(callerFrom(hc.Context()), role); err != nil {
+		c := callerFrom(hc.Context())
+		if err := s.allow(c, role); err != nil {
+			remote := hc.RemoteAddr()
+			if c.Local {
+				remote = "" // a unix socket's client has none
+			}
+			s.tellRefused(Refusal{Caller: c, Remote: remote, Request: o.OperationID, Err: err})
 			_, w := humago.Unwrap(hc)
 			writeProblem(w, err, s.o.Host)
 			return

@@ -34,6 +34,9 @@ type Options struct {
 	Log    *slog.Logger
 	// Now is this host's clock; nil is time.Now.
 	Now func() time.Time
+	// Refused, if set, is told of each sign-in, and of each request of somebody whose
+	// roles do not allow it, that was refused.
+	Refused func(Refusal)
 	// Registry is where the server registers its metrics, and what GET /metrics
 	// shows; nil: one of its own.
 	Registry *prometheus.Registry
@@ -46,6 +49,20 @@ type Options struct {
 
 	keepAlive time.Duration // between comments on a silent event stream
 	bodyTime  time.Duration // for reading a request's body
+}
+
+// Refusal is what somebody was not allowed.
+type Refusal struct {
+	Caller  Caller // the zero Caller of a sign-in
+	Remote  string // address and port, "" for the unix socket
+	Request string // operation of the API, "sign-in" for a sign-in
+	Err     error
+}
+
+func (s *Server) tellRefused(r Refusal) {
+	if s.o.Refused != nil {
+		s.o.Refused(r)
+	}
 }
 
 // Server is the management API of one agent.

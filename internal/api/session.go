@@ -143,6 +143,7 @@ func (s *Server) signIn(ctx context.Context, in *sessionInput) (*sessionOutput, 
 	if err != nil {
 		err = s.refused(err)
 		s.o.Log.Warn("sign-in refused", "remote", conn.RemoteAddr().String(), "error", err)
+		s.tellRefused(Refusal{Remote: conn.RemoteAddr().String(), Request: "sign-in", Err: err})
 	}
 	s.metrics.signIn(err)
 	if err != nil {

@@ -32,8 +32,25 @@ var errSilent = errors.New("the event stream is silent")
 // last event seen; only when that fails for WatchPatience, or the agent refuses,
 // it yields an error, as its last item. The end of ctx ends it with an error.
 func (c *Client) Watch(ctx context.Context, id string, after int64) iter.Seq2[record.Event, error] {
-	return func(yield func(record.Event, error) bool) {
-		w := &watcher{c: c, id: id, last: after, yield: yield}
+	return watch(ctx, c, after, stream[record.Event]{
+		path: func(after int64) string { return movePath(id, "/events?after="+strconv.FormatInt(after, 10)) },
+		seq:  func(e record.Event) int64 { return e.Seq },
+		last: func(e record.Event) bool { return e.Kind == record.EventEnd },
+	})
+}
+
+// stream is one that the server gives as server-sent events.
+type stream[T any] struct {
+	path func(after int64) string
+	seq  func(T) int64
+	last func(T) bool // nothing follows
+}
+
+// watch reads a stream, over as many connections as it takes.
+func watch[T any](ctx context.Context, c *Client, after int64, of stream[T]) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var zero T
+		w := &watcher[T]{c: c, of: of, after: after, yield: yield}
 		pause := backoff.NewExponentialBackOff()
 		pause.InitialInterval, pause.MaxInterval = 200*time.Millisecond, 5*time.Second
 		lost := time.Now()
@@ -49,7 +66,7 @@ func (c *Client) Watch(ctx context.Context, id string, after int64) iter.Seq2[re
 				pause.Reset()
 			}
 			if !passing(err) || time.Since(lost) > c.o.WatchPatience {
-				yield(record.Event{}, err)
+				yield(zero, err)
 				return
 			}
 			in := pause.NextBackOff()
@@ -58,7 +75,7 @@ func (c *Client) Watch(ctx context.Context, id string, after int64) iter.Seq2[re
 			}
 			select {
 			case <-ctx.Done():
-				yield(record.Event{}, c.broken(ctx, ctx.Err()))
+				yield(zero, c.broken(ctx, ctx.Err()))
 				return
 			case <-time.After(in):
 			}
@@ -75,11 +92,11 @@ func passing(err error) bool {
 	return false
 }
 
-type watcher struct {
+type watcher[T any] struct {
 	c     *Client
-	id    string
-	last  int64
-	yield func(record.Event, error) bool
+	of    stream[T]
+	after int64 // the last that was seen
+	yield func(T, error) bool
 	over  bool // nothing more is to be yielded
 
 	// Of the last connection: the agent agreed to stream; an event arrived.
@@ -87,14 +104,14 @@ type watcher struct {
 }
 
 // once reads one connection to its end.
-func (w *watcher) once(parent context.Context) error {
+func (w *watcher[T]) once(parent context.Context) error {
 	w.connected, w.heard = false, false
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	watchdog := time.AfterFunc(w.c.o.silence, func() { cancel(errSilent) })
 	defer watchdog.Stop()
 	header := http.Header{"Accept": {"text/event-stream"}}
-	path := movePath(w.id, "/events?after="+strconv.FormatInt(w.last, 10))
+	path := w.of.path(w.after)
 	resp, err := w.c.roundTrip(ctx, w.c.signed, http.MethodGet, path, nil, header)
 	if fault.Is(err, fault.AuthRequired) && w.c.network == "tcp" {
 		resp, err = w.c.roundTrip(ctx, w.c.signed, http.MethodGet, path, nil, header)
@@ -116,14 +133,14 @@ func (w *watcher) once(parent context.Context) error {
 }
 
 // meaning makes silence an unavailable peer rather than a cancelled request.
-func (w *watcher) meaning(ctx context.Context, err error) error {
+func (w *watcher[T]) meaning(ctx context.Context, err error) error {
 	if errors.Is(context.Cause(ctx), errSilent) {
 		return fault.New(fault.PeerSilent, w.c.o.Host, "peer", w.c.target, "seconds", strconv.FormatFloat(w.c.o.silence.Seconds(), 'g', 3, 64))
 	}
 	return err
 }
 
-func (w *watcher) pass(e sse.Event) error {
+func (w *watcher[T]) pass(e sse.Event) error {
 	if e.Type == eventProblem {
 		var p fault.Problem
 		if err := json.Unmarshal([]byte(e.Data), &p); err != nil {
@@ -131,13 +148,13 @@ func (w *watcher) pass(e sse.Event) error {
 		}
 		return p.Err()
 	}
-	var ev record.Event
+	var ev T
 	if err := json.Unmarshal([]byte(e.Data), &ev); err != nil {
 		return w.c.garbled(err)
 	}
 	w.heard = true
-	w.last = max(w.last, ev.Seq)
-	if !w.yield(ev, nil) || ev.Kind == record.EventEnd {
+	w.after = max(w.after, w.of.seq(ev))
+	if !w.yield(ev, nil) || w.of.last(ev) {
 		w.over = true
 	}
 	return nil
