@@ -40,7 +40,7 @@ func (m *moveMetrics) observe(rec record.Record) {
 		code = string(rec.Error.Code)
 	}
 	m.ended.WithLabelValues(string(rec.Role), string(rec.Phase), code).Inc()
-	if s := rec.Summary; s != nil && rec.Phase == record.Done {
+	if s := rec.Summary; s != nil && rec.Phase == record.Done && rec.Role == record.Source {
 		m.bytes.WithLabelValues("memory").Add(float64(s.MemoryBytes))
 		m.bytes.WithLabelValues("disk").Add(float64(s.DiskBytes))
 		m.bytes.WithLabelValues("wire").Add(float64(s.WireBytes))
