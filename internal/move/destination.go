@@ -45,11 +45,18 @@ func (m *Manager) Serve(ctx context.Context, conn Inbound) error {
 	if err != nil {
 		return refuse(ctx, conn, err)
 	}
+	if open.Compare {
+		return m.serveComparison(ctx, conn, open)
+	}
 	c := conn.Caller()
 	now := m.opt.Now()
 	r, mctx, err := m.begin(Record{ID: open.Move, Role: Destination, Phase: Queued, VM: open.VM, UUID: open.UUID, Peer: c.Peer,
 		Operator: c.Principal, Request: Request{VM: open.VM, Destination: m.opt.Host, IncludeStorage: open.IncludeStorage, DryRun: open.DryRun}, Created: now})
 	if err != nil {
+		return refuse(ctx, conn, err)
+	}
+	if err := m.takeIn(r, open); err != nil {
+		m.finished(r) // the journal never hears of it: the source asks again with the same id
 		return refuse(ctx, conn, err)
 	}
 	defer m.finished(r)
@@ -131,6 +138,11 @@ func (d *destination) opened(ctx context.Context) error {
 			return err
 		}
 	}
+	return d.introduce(ctx)
+}
+
+// introduce says what this host is, with the session for data streams.
+func (d *destination) introduce(ctx context.Context) error {
 	id, secret, err := d.conn.Open()
 	if err != nil {
 		return err
@@ -157,19 +169,9 @@ func (d *destination) offered(ctx context.Context, env wire.Envelope) error {
 		return err
 	}
 	d.update(func(rec *Record, p *private) { rec.Kind, p.Autostart = d.offer.Kind, d.offer.Autostart })
-	disks, err := d.place()
-	if err != nil {
-		return err
-	}
-	def, err := d.m.opt.Hypervisor.Admit(ctx, d.offer.XML, d.expected(disks))
-	if err != nil {
-		return err
-	}
-	if err := d.checkVariables(def); err != nil {
-		return err
-	}
-	if err := d.reserve(ctx, def, disks); err != nil {
-		return err
+	disks, def, objections := d.examine(ctx)
+	if len(objections) > 0 {
+		return objections[0]
 	}
 	d.disks = disks
 	return reply(ctx, d.conn, wire.KindAdmitted, wire.Admitted{Disks: disks, LeftOut: def.LeftOut})
@@ -177,7 +179,9 @@ func (d *destination) offered(ctx context.Context, env wire.Envelope) error {
 
 // expected is what every definition of this move must agree with.
 func (d *destination) expected(disks []wire.AdmittedDisk) Expected {
-	e := Expected{Name: d.open.VM, UUID: d.open.UUID, Disks: map[string]DiskFile{}}
+	m := d.offer.Mappings
+	e := Expected{Name: d.open.VM, UUID: d.open.UUID, Disks: map[string]DiskFile{}, Networks: m.Networks, Eject: m.Eject, CPU: m.CPU,
+		Offline: d.offer.Kind == wire.Offline, All: d.open.Compare}
 	for i, a := range disks {
 		if a.Path != "" {
 			e.Disks[a.Target] = DiskFile{Path: a.Path, Format: d.offer.Disks[i].Format}
@@ -192,7 +196,7 @@ func (d *destination) prepare(ctx context.Context, env wire.Envelope) error {
 	if err := wire.Unseal(env, wire.KindPrepare, d.m.opt.Host, d.rec.Peer, &req); err != nil {
 		return err
 	}
-	if d.disks == nil || d.open.DryRun || d.record().Phase != Authorise {
+	if d.disks == nil || d.open.DryRun || d.open.Compare || d.record().Phase != Authorise {
 		return d.broken("prepare without an offer, or a second one")
 	}
 	def, err := d.m.opt.Hypervisor.Admit(ctx, req.XML, d.expected(d.disks))
@@ -267,12 +271,12 @@ func (d *destination) prepareQEMU(ctx context.Context, dir string, cookie []byte
 func (d *destination) params(dir string) virt.MigrationParams {
 	p := virt.MigrationParams{UUID: d.rec.UUID, Name: d.rec.VM, MigrateURI: "unix://" + filepath.Join(dir, StreamMemory+".sock"),
 		Connections: d.offer.Connections, Paused: d.offer.Kind == wire.Paused}
-	for _, a := range d.disks {
-		switch a.Action {
-		case wire.Copy:
+	for i, a := range d.disks {
+		switch {
+		case a.Action == wire.Copy:
 			p.CopyDisks = append(p.CopyDisks, a.Target)
 			p.DisksURI = "unix://" + filepath.Join(dir, StreamDisk+".sock")
-		case wire.Shared:
+		case a.Action == wire.Shared, d.offer.Disks[i].Path != "": // or a medium that is left behind
 			p.UnsafeShared = true
 		}
 	}
@@ -319,6 +323,7 @@ func (d *destination) handover(ctx context.Context, env wire.Envelope) error {
 			return d.refused(ctx, err)
 		}
 	}
+	handed := d.m.opt.Now()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 	defer cancel()
 	cookie, err := d.finish(ctx, req.Cookie)
@@ -336,6 +341,7 @@ func (d *destination) handover(ctx context.Context, env wire.Envelope) error {
 		d.log.Warn("finish reported an error, and the VM runs", "error", err)
 	}
 	d.keep()
+	d.summarise(handed, req)
 	d.update(func(_ *Record, p *private) { p.Verdict = wire.Running })
 	d.carryAutostart(ctx)
 	if err := d.enter(ctx, Confirm); err != nil {

@@ -16,7 +16,7 @@ func (m *Manager) checkOpen(ctx context.Context, c Caller, open wire.Open) error
 	switch {
 	case c.DelegatedBy == "":
 		return fault.New(fault.NotDelegated, m.opt.Host, "caller", c.Principal)
-	case !m.opt.Settings().Incoming:
+	case !m.opt.Settings().Incoming && !open.Compare: // a comparison has it among the facts
 		return fault.New(fault.MigrationDisabled, m.opt.Host, "direction", "incoming")
 	}
 	if !validID(open.Move) || open.VM == "" || len(open.VM) > 255 || !validUUID(open.UUID) {
@@ -55,6 +55,8 @@ func (d *destination) checkOffer() error {
 	switch o := d.offer; {
 	case o.Kind != wire.Live && o.Kind != wire.Paused && o.Kind != wire.Offline:
 		return d.broken(fmt.Sprintf("a move of the unknown kind %q", o.Kind))
+	case o.Mappings.CPU != "" && o.Kind != wire.Offline:
+		return d.broken("another CPU for a VM that is not shut off")
 	case o.Connections < 0 || o.Connections > maxConnections:
 		return d.broken(fmt.Sprintf("%d memory connections", o.Connections))
 	}
@@ -64,6 +66,9 @@ func (d *destination) checkOffer() error {
 			return d.broken(fmt.Sprintf("a second disk %q", o.Target))
 		}
 		seen[o.Target] = true
+	}
+	if err := d.offer.Mappings.Check(); err != nil {
+		return d.broken(err.Error())
 	}
 	return nil
 }
@@ -78,87 +83,6 @@ func (d *destination) stillFree() error {
 		if a.Action == wire.Copy && d.m.opt.Storage.Exists(a.Path) {
 			return fault.New(fault.DiskExists, d.m.opt.Host, "path", a.Path, "vm", d.rec.VM)
 		}
-	}
-	return nil
-}
-
-// place decides for each offered disk what happens to it and where it goes.
-func (d *destination) place() ([]wire.AdmittedDisk, error) {
-	out := make([]wire.AdmittedDisk, 0, len(d.offer.Disks))
-	var missing []string
-	for _, o := range d.offer.Disks {
-		a := wire.AdmittedDisk{Target: o.Target}
-		shared := o.Path != "" && o.Probe != nil && d.m.opt.Storage.SeesProbe(o.Path, *o.Probe)
-		switch {
-		case o.Path == "":
-			a.Action = wire.Empty
-		case shared:
-			path, err := d.m.opt.Storage.Place("", o.Path)
-			if err != nil {
-				return nil, err
-			}
-			if path != o.Path {
-				return nil, fault.New(fault.StoragePathOutside, d.m.opt.Host, "path", o.Path, "roots", strings.Join(d.m.opt.Roots, ", "))
-			}
-			if o.Cache != "none" && o.Cache != "directsync" && !o.ReadOnly && d.offer.Kind != wire.Offline {
-				return nil, fault.New(fault.DiskCacheUnsafe, d.m.opt.Host, "disk", o.Target, "vm", d.rec.VM, "cache", orDefault(o.Cache))
-			}
-			a.Action, a.Path = wire.Shared, path
-		case o.Device != "disk":
-			return nil, fault.New(fault.DiskMedia, d.rec.Peer, "disk", o.Target, "vm", d.rec.VM, "path", o.Path, "destination", d.m.opt.Host)
-		case !d.open.IncludeStorage:
-			missing = append(missing, o.Target)
-			continue
-		default:
-			path, err := d.placeCopy(o)
-			if err != nil {
-				return nil, err
-			}
-			a.Action, a.Path = wire.Copy, path
-		}
-		out = append(out, a)
-	}
-	if len(missing) > 0 {
-		return nil, fault.New(fault.StorageNotIncluded, d.rec.Peer, "vm", d.rec.VM, "destination", d.m.opt.Host, "disks", strings.Join(missing, ", "))
-	}
-	return out, d.distinct(out)
-}
-
-func orDefault(cache string) string {
-	if cache == "" {
-		return "default (writeback)"
-	}
-	return cache
-}
-
-// placeCopy finds room for a copy. Storage has its own delegation: without the
-// cifs ticket nothing is created here.
-func (d *destination) placeCopy(o wire.Disk) (string, error) {
-	if !d.conn.Caller().Storage {
-		return "", fault.New(fault.NotDelegated, d.m.opt.Host, "caller", d.conn.Caller().Principal+" (storage)")
-	}
-	if o.Format != "qcow2" && o.Format != "raw" {
-		return "", fault.New(fault.DiskUnsupported, d.rec.Peer, "disk", o.Target, "vm", d.rec.VM, "reason", "its format is "+o.Format)
-	}
-	path, err := d.m.opt.Storage.Place(d.offer.StoragePath, o.Path)
-	if err != nil {
-		return "", err
-	}
-	if d.m.opt.Storage.Exists(path) {
-		return "", fault.New(fault.DiskExists, d.m.opt.Host, "path", path, "vm", d.rec.VM)
-	}
-	return path, nil
-}
-
-// distinct refuses two disks in one file: with --destination-storage-path two
-// directories of the source become one.
-func (d *destination) distinct(disks []wire.AdmittedDisk) error {
-	seen := map[string]string{}
-	for _, a := range disks {
-		if other := seen[a.Path]; a.Path != "" && other != "" {
-			return fault.New(fault.DiskExists, d.m.opt.Host, "path", a.Path, "vm", d.rec.VM+" (disks "+other+" and "+a.Target+" have the same file name)")
-		}
-		seen[a.Path] = a.Target
 	}
 	return nil
 }

@@ -29,6 +29,8 @@ type source struct {
 	// transport is how data streams are carried, notes what was not agreed as asked.
 	transport plan.Carriage
 	notes     []string
+	// comparing: this is no move, see Compare.
+	comparing bool
 	outcome   wire.Outcome
 	stopped   time.Time // the guest stopped here
 	running   time.Time // the destination said that it runs there
@@ -36,7 +38,8 @@ type source struct {
 
 // Start begins a move from this host. It returns once the move is journalled;
 // Watch tells how it goes on. A request that cannot be right (no such VM,
-// already moving, live migration disabled) is refused at once.
+// already moving, live migration disabled) is refused at once, and so is one that
+// must not wait when this host is at its limit.
 func (m *Manager) Start(ctx context.Context, op Operator, req Request) (Record, error) {
 	if !m.opt.Settings().Outgoing {
 		return Record{}, fault.New(fault.MigrationDisabled, m.opt.Host, "direction", "outgoing")
@@ -54,10 +57,17 @@ func (m *Manager) Start(ctx context.Context, op Operator, req Request) (Record, 
 	if err != nil {
 		return Record{}, err
 	}
+	if objections := plan.CheckRequest(m.opt.Host, dom, kind, req); len(objections) > 0 {
+		return Record{}, objections[0]
+	}
 	now := m.opt.Now()
 	r, mctx, err := m.begin(Record{ID: newID(now), Role: Source, Phase: Queued, VM: dom.Name, UUID: dom.UUID, Kind: kind,
 		Peer: req.Destination, Operator: op.Principal, Request: req, Created: now})
 	if err != nil {
+		return Record{}, err
+	}
+	if err := m.line(r, req.IncludeStorage && plan.HasStorage(dom)); err != nil {
+		m.finished(r)
 		return Record{}, err
 	}
 	s := &source{run: r, op: op, req: req, dom: dom, kind: kind}
@@ -84,6 +94,9 @@ func (s *source) Run(ctx context.Context) (err error) {
 		}
 		s.unwind()
 	}()
+	if err := s.awaitTurn(ctx); err != nil {
+		return s.because(ctx, err)
+	}
 	for _, step := range []struct {
 		phase Phase
 		do    func(context.Context) error
@@ -139,14 +152,7 @@ func (s *source) negotiate(ctx context.Context) error {
 // authorise gets through to the destination as the operator and agrees on the
 // plan. Nothing is created; a dry run ends after it.
 func (s *source) authorise(ctx context.Context) error {
-	session, err := s.m.opt.Connector.Authorise(ctx, s.req.Destination, s.op, s.req.IncludeStorage && plan.HasStorage(s.dom))
-	if err != nil {
-		return err
-	}
-	s.session = session
-	s.acquired("session", func(context.Context) error { return session.Close() })
-	open := wire.Open{Move: s.rec.ID, VM: s.dom.Name, UUID: s.dom.UUID, IncludeStorage: s.req.IncludeStorage, DryRun: s.req.DryRun}
-	if err := s.call(ctx, wire.KindOpen, open, wire.KindOpened, &s.opened); err != nil {
+	if err := s.getThrough(ctx); err != nil {
 		return err
 	}
 	transport, notes, err := plan.Transport(s.m.opt.Host, s.req, s.m.opt.Settings(), s.opened.Facts)
@@ -154,10 +160,13 @@ func (s *source) authorise(ctx context.Context) error {
 		return err
 	}
 	s.transport, s.notes = transport, notes
-	if err := session.Bind(s.opened.Session, s.opened.Secret, transport); err != nil {
+	if err := s.session.Bind(s.opened.Session, s.opened.Secret, transport); err != nil {
 		return err
 	}
 	if err := plan.CheckDestination(s.m.opt.Host, s.dom, s.hostUUID(ctx), s.opened.Facts); err != nil {
+		return err
+	}
+	if err := s.checkVersions(ctx); err != nil {
 		return err
 	}
 	xml, err := s.m.opt.Hypervisor.MigratableXML(ctx, s.dom.UUID)
@@ -165,6 +174,19 @@ func (s *source) authorise(ctx context.Context) error {
 		return err
 	}
 	return s.agree(ctx, xml)
+}
+
+// open opens an authenticated control stream and the move on it. The destination
+// answers whether it takes moves at present.
+func (s *source) open(ctx context.Context) error {
+	session, err := s.m.opt.Connector.Authorise(ctx, s.req.Destination, s.op, s.req.IncludeStorage && plan.HasStorage(s.dom))
+	if err != nil {
+		return err
+	}
+	s.session = session
+	s.acquired("session", func(context.Context) error { return session.Close() })
+	open := wire.Open{Move: s.rec.ID, VM: s.dom.Name, UUID: s.dom.UUID, IncludeStorage: s.req.IncludeStorage, DryRun: s.req.DryRun, Compare: s.comparing}
+	return s.call(ctx, wire.KindOpen, open, wire.KindOpened, &s.opened)
 }
 
 func (s *source) hostUUID(ctx context.Context) string {
@@ -177,20 +199,16 @@ func (s *source) hostUUID(ctx context.Context) string {
 
 // agree offers the VM and makes the plan from what the destination admits.
 func (s *source) agree(ctx context.Context, xml string) error {
-	disks, cleanup := s.offerDisks()
-	defer cleanup()
-	variables, err := s.variables()
+	offer, cleanup, err := s.offer(xml)
 	if err != nil {
 		return err
 	}
-	offer := wire.Offer{NVRAM: variables, Kind: s.kind, XML: xml, Disks: disks, StoragePath: s.req.DestinationStoragePath, Connections: s.req.Connections, Autostart: s.dom.Autostart}
+	defer cleanup()
 	var admitted wire.Admitted
 	if err := s.call(ctx, wire.KindOffer, offer, wire.KindAdmitted, &admitted); err != nil {
 		return err
 	}
-	p, err := plan.Make(plan.Input{Host: s.m.opt.Host, Destination: s.req.Destination, Domain: s.dom, Kind: s.kind,
-		Offered: disks, Admitted: admitted.Disks, LeftOut: admitted.LeftOut, IncludeStorage: s.req.IncludeStorage, Retain: s.req.RetainVHDCopiesOnSource,
-		Connections: s.req.Connections, Networks: s.session.Networks(), Passed: s.session.Passed(), Transport: s.transport, Notes: s.notes, Delegation: s.session.Delegation(), Cipher: s.session.Cipher()})
+	p, err := s.planOf(offer, admitted)
 	if err != nil {
 		return err
 	}
@@ -204,6 +222,24 @@ func (s *source) agree(ctx context.Context, xml string) error {
 		}
 	})
 	return s.note(Event{Kind: EventPlan, Plan: &p})
+}
+
+// offer describes the VM. cleanup removes the probes beside its disks.
+func (s *source) offer(xml string) (o wire.Offer, cleanup func(), err error) {
+	variables, err := s.variables()
+	if err != nil {
+		return o, nil, err
+	}
+	disks, cleanup := s.offerDisks()
+	return wire.Offer{NVRAM: variables, Kind: s.kind, XML: xml, Disks: disks, StoragePath: s.req.DestinationStoragePath,
+		Connections: s.req.Connections, Autostart: s.dom.Autostart, Mappings: plan.Mappings(s.req)}, cleanup, nil
+}
+
+func (s *source) planOf(offer wire.Offer, admitted wire.Admitted) (record.Plan, error) {
+	return plan.Make(plan.Input{Host: s.m.opt.Host, Destination: s.req.Destination, Domain: s.dom, Kind: s.kind,
+		Offered: offer.Disks, Admitted: admitted.Disks, LeftOut: admitted.LeftOut, IncludeStorage: s.req.IncludeStorage, Retain: s.req.RetainVHDCopiesOnSource,
+		Eject: s.req.EjectMedia, Connections: s.req.Connections, Networks: s.session.Networks(), Passed: s.session.Passed(), Transport: s.transport,
+		Notes: s.notes, Delegation: s.session.Delegation(), Cipher: s.session.Cipher()})
 }
 
 // offerDisks lists the VM's disks, each with a probe by which the destination
@@ -312,12 +348,14 @@ func (s *source) params() virt.MigrationParams {
 	p := virt.MigrationParams{UUID: s.dom.UUID, Name: s.dom.Name, MigrateURI: "unix://" + filepath.Join(dir, StreamMemory+".sock"),
 		Connections: s.req.Connections, Paused: s.kind == wire.Paused, MaxDowntime: time.Duration(s.req.MaxBlackoutMS) * time.Millisecond}
 	for _, d := range s.plan.Disks {
-		switch d.Action {
-		case wire.Copy:
+		switch {
+		case d.Action == wire.Copy:
 			p.CopyDisks = append(p.CopyDisks, d.Target)
 			p.DisksURI = "unix://" + filepath.Join(dir, StreamDisk+".sock")
-		case wire.Shared:
-			p.UnsafeShared = true // proved shared by content, and its cache mode was checked
+		case d.Action == wire.Shared, d.SourcePath != "":
+			// Proved shared by content, and its cache mode was checked; or a medium
+			// that is left behind, so that nothing of it can be out of date there.
+			p.UnsafeShared = true
 		}
 	}
 	return p

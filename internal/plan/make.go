@@ -46,20 +46,29 @@ func HasStorage(d virt.Domain) bool {
 
 // CheckSource refuses a VM that cannot move, whatever the destination.
 func CheckSource(host string, d virt.Domain) error {
-	switch {
-	case !d.Persistent:
-		return fault.New(fault.VMTransient, host, "vm", d.Name)
-	case d.Job != "":
-		return fault.New(fault.VMBusy, host, "vm", d.Name, "job", d.Job)
-	case d.Snapshots > 0:
-		return fault.New(fault.VMBusy, host, "vm", d.Name, "job", fmt.Sprintf("%d snapshots, which libvirt does not move along", d.Snapshots))
+	if all := Objections(host, d); len(all) > 0 {
+		return all[0]
+	}
+	return nil
+}
+
+// Objections are all for which CheckSource would refuse the VM.
+func Objections(host string, d virt.Domain) (all []error) {
+	if !d.Persistent {
+		all = append(all, fault.New(fault.VMTransient, host, "vm", d.Name))
+	}
+	if d.Job != "" {
+		all = append(all, fault.New(fault.VMBusy, host, "vm", d.Name, "job", d.Job))
+	}
+	if d.Snapshots > 0 {
+		all = append(all, fault.New(fault.VMBusy, host, "vm", d.Name, "job", fmt.Sprintf("%d snapshots, which libvirt does not move along", d.Snapshots)))
 	}
 	for _, disk := range d.Disks {
 		if err := checkDisk(host, d.Name, disk); err != nil {
-			return err
+			all = append(all, err)
 		}
 	}
-	return nil
+	return all
 }
 
 func checkDisk(host, vm string, d virt.Disk) error {
@@ -104,6 +113,7 @@ type Input struct {
 	LeftOut           []string
 	IncludeStorage    bool
 	Retain            bool
+	Eject             bool
 	Connections       int
 	Networks          []record.Route
 	Passed            []record.Passed
@@ -135,7 +145,7 @@ func Make(in Input) (record.Plan, error) {
 		switch {
 		case a.Target != o.Target:
 			return wrong("an answer for disk " + a.Target + " instead of " + o.Target)
-		case a.Action == wire.Empty && o.Path != "":
+		case a.Action == wire.Empty && o.Path != "" && (!in.Eject || o.Device == "disk"):
 			return wrong("disk " + a.Target + " would be left behind")
 		case a.Action != wire.Empty && o.Path == "":
 			return wrong("a file for the empty drive " + a.Target)

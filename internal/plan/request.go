@@ -1,0 +1,74 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"drover/internal/fault"
+	"drover/internal/record"
+	"drover/internal/virt"
+	"drover/internal/wire"
+)
+
+// Mappings are what a request wants otherwise at the destination.
+func Mappings(r record.Request) wire.Mappings {
+	return wire.Mappings{Networks: r.MapNetwork, Storage: r.MapStorage, Disks: r.DiskPaths, CPU: r.CPU, Eject: r.EjectMedia}
+}
+
+// CheckRequest gives the objections to what is asked for one VM: "usage" for
+// what contradicts itself, "cpu-fixed" for another CPU of a VM that is not shut
+// off.
+func CheckRequest(host string, d virt.Domain, kind wire.MoveKind, r record.Request) (all []error) {
+	wrong := func(format string, args ...any) {
+		all = append(all, fault.New(fault.Usage, host, "problem", fmt.Sprintf(format, args...)))
+	}
+	if err := Mappings(r).Check(); err != nil {
+		wrong("%v", err)
+	}
+	if len(r.MapStorage)+len(r.DiskPaths) > 0 && !r.IncludeStorage {
+		wrong("disks are mapped, and the move does not include storage (--include-storage)")
+	}
+	for name := range r.DiskPaths {
+		if !slices.ContainsFunc(d.Disks, func(k virt.Disk) bool { return k.Target == name || k.Path == name && name != "" }) {
+			wrong("VM %s has no disk %q; name it by its target, such as vda, or by its path on %s", d.Name, name, host)
+		}
+	}
+	if r.CPU != "" && kind != wire.Offline {
+		all = append(all, fault.New(fault.CPUFixed, host, "vm", d.Name, "model", r.CPU))
+	}
+	return all
+}
+
+// CheckVersions refuses a host whose libvirt or QEMU, as it says its versions
+// (MAJOR.MINOR.PATCH), is too old for what is asked for.
+func CheckVersions(host, libvirt, qemu string, r record.Request) error {
+	if r.Connections == 0 {
+		return nil
+	}
+	const feature = "parallel memory connections (--connections)"
+	for _, v := range []struct{ program, have, need string }{{"libvirt", libvirt, "5.2.0"}, {"QEMU", qemu, "4.0.0"}} {
+		if older(v.have, v.need) {
+			return fault.New(fault.VersionTooOld, host, "program", v.program, "have", v.have, "feature", feature, "need", v.need)
+		}
+	}
+	return nil
+}
+
+// older is false where a version cannot be read: the host will say itself what it
+// cannot do.
+func older(have, need string) bool {
+	h, n := strings.Split(have, "."), strings.Split(need, ".")
+	for i := range min(len(h), len(n)) {
+		a, err := strconv.Atoi(h[i])
+		b, _ := strconv.Atoi(n[i])
+		if err != nil || a > b {
+			return false
+		}
+		if a < b {
+			return true
+		}
+	}
+	return false
+}
