@@ -2,6 +2,7 @@
 #
 #   make deps      install what lab/packages.txt lists, and Go when there is none
 #   make build     drover, droverd, drover-guest and drover-lab in build/bin
+#   make install   drover and droverd with man pages, completion and unit into DESTDIR (as root)
 #   make guest     kernel and initramfs of the lab's virtual machines in build/guest
 #   make demo      deps and build, then raise the lab and move a running VM there and back
 #   make test      vet, staticcheck, unit tests with the race detector, lab tests (as root), fuzzing
@@ -21,7 +22,7 @@ FUZZTIME ?= 20s
 TESTFLAGS ?=
 UID := $(shell id -u)
 
-.PHONY: all deps build guest demo test lint unit fuzz bench-directory lab-up lab-down clean
+.PHONY: all deps build install guest demo test lint unit fuzz bench-directory lab-up lab-down clean
 
 all: build
 
@@ -31,6 +32,23 @@ deps:
 # Static, so that the programs run in every member of the lab, whatever its C library.
 build:
 	CGO_ENABLED=0 go build -trimpath -o $(BUILD)/bin/ ./cmd/...
+
+DESTDIR ?=
+PREFIX ?= /usr
+SHARE = $(DESTDIR)$(PREFIX)/share
+
+# Builds nothing by itself, so that root needs no Go: make build && sudo make install. Configuration that is there stays.
+install:
+	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/bin $(BUILD)/bin/drover $(BUILD)/bin/droverd
+	install -D -m 0644 -t $(SHARE)/man/man1 docs/man/*.1
+	install -D -m 0644 -t $(SHARE)/man/man8 docs/man/*.8
+	mkdir -p $(SHARE)/bash-completion/completions $(SHARE)/zsh/vendor-completions $(SHARE)/fish/vendor_completions.d
+	$(BUILD)/bin/drover completion bash > $(SHARE)/bash-completion/completions/drover
+	$(BUILD)/bin/drover completion zsh > $(SHARE)/zsh/vendor-completions/_drover
+	$(BUILD)/bin/drover completion fish > $(SHARE)/fish/vendor_completions.d/drover.fish
+	install -D -m 0644 -t $(SHARE)/doc/drover docs/*.md
+	install -D -m 0644 -t $(DESTDIR)/lib/systemd/system dist/*.service dist/*.timer
+	test -e $(DESTDIR)/etc/drover/drover.yaml || install -D -m 0644 -t $(DESTDIR)/etc/drover dist/drover.yaml
 
 guest: build
 	$(BUILD)/bin/drover-lab guest --assets $(BUILD)

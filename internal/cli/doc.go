@@ -10,5 +10,7 @@
 //
 // Write newX (the command: use, texts, flags), an xOptions and runX in a file
 // of its own, add newX to its parent, give it a testscript in testdata/script,
-// and renew the golden help texts with `go test ./internal/cli -update`.
+// and renew the golden help texts and man pages with
+// `go test ./internal/cli -run TestHelpTexts -update`. Arguments and flags that are
+// called like those of others (VM, HOST, ID) complete like those: see complete.go.
 package cli
