@@ -50,6 +50,12 @@ type Options struct {
 	// Inject is called after each phase change has been journalled. Tests use it
 	// to fail, hang or kill at a phase.
 	Inject func(context.Context, Role, Phase) error
+	// QueueInterval is the first pause before a destination that is at its limit is
+	// asked again; pauses grow to eight of it, and vary by chance. Default 250 ms.
+	QueueInterval time.Duration
+	// Waits, if set, is told of each move that begins to wait (Record.Waiting says
+	// what for), and of each that is refused for a limit of this host (Record.Error).
+	Waits func(Record)
 	// Ended, if set, is told of each move that is over.
 	Ended func(Record)
 }
@@ -58,8 +64,11 @@ type Options struct {
 type Manager struct {
 	opt Options
 
+	queue *queue
+
 	mu       sync.Mutex
 	active   map[string]*run // by move id
+	refused  map[string]bool // moves of other hosts that were told of a limit
 	draining bool
 	base     context.Context // ends when running moves must end
 	stop     context.CancelCauseFunc
@@ -89,17 +98,23 @@ func NewManager(o Options) *Manager {
 	if o.RetryInterval == 0 {
 		o.RetryInterval = time.Second
 	}
+	if o.QueueInterval == 0 {
+		o.QueueInterval = 250 * time.Millisecond
+	}
 	base, stop := context.WithCancelCause(context.Background())
-	return &Manager{opt: o, active: map[string]*run{}, base: base, stop: stop}
+	return &Manager{opt: o, queue: &queue{host: o.Host, limits: o.Settings, now: o.Now}, active: map[string]*run{}, refused: map[string]bool{},
+		base: base, stop: stop}
 }
 
-// Drain refuses new moves and waits until running ones are over or ctx ends.
+// Drain refuses new moves, ends those that wait, and waits until running ones are
+// over or ctx ends.
 // Then it cancels what may still be cancelled, leaves what may not to the next
 // start, and returns when nothing of the Manager runs any more.
 func (m *Manager) Drain(ctx context.Context) {
 	m.mu.Lock()
 	m.draining = true
 	m.mu.Unlock()
+	m.queue.close(fault.New(fault.ShuttingDown, m.opt.Host))
 	idle := make(chan struct{})
 	go func() { m.wg.Wait(); close(idle) }()
 	select {
@@ -155,6 +170,7 @@ func (m *Manager) newRun(rec Record, p private, seq int64) *run {
 
 // finished takes a move off the active list; its record stays in the journal.
 func (m *Manager) finished(r *run) {
+	m.queue.leave(r)
 	m.mu.Lock()
 	delete(m.active, r.rec.ID)
 	m.mu.Unlock()
@@ -277,7 +293,8 @@ func (m *Manager) Watch(ctx context.Context, id string, after int64) iter.Seq2[E
 			if r == nil { // over without an end: left unsettled
 				return
 			}
-			if progress != nil && progress != shown {
+			// One that is older than what was just replayed tells of a phase that is past.
+			if progress != nil && progress != shown && progress.Seq >= after {
 				if shown = progress; !yield(*progress, nil) {
 					return
 				}

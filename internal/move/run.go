@@ -48,7 +48,8 @@ type run struct {
 	cancel    context.CancelCauseFunc
 	ended     chan struct{}
 
-	undo []*undoStep
+	undo   []*undoStep
+	ticket *ticket // in the queue of this host; nil for a dry run
 }
 
 // undoStep undoes one acquisition. A step without do was kept: what it would
@@ -108,6 +109,9 @@ func (r *run) journal(e Event) error {
 	}
 	if err != nil {
 		return fault.Wrap(err, fault.StoreFailed, r.m.opt.Host)
+	}
+	if r.rec.Waiting != nil {
+		r.showWaiting() // after what was just journalled
 	}
 	r.wake()
 	return nil
@@ -205,6 +209,8 @@ func (r *run) end(err error) {
 			final = Cancelled
 		}
 	}
+	r.m.queue.leave(r) // before anybody hears that there is a free place
+	r.waits(nil)
 	r.mu.Lock()
 	now := r.m.opt.Now()
 	r.rec.Phase, r.rec.Ended, r.rec.Error = final, &now, fault.From(err)

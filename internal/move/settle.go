@@ -37,9 +37,12 @@ func (m *Manager) Settle(ctx context.Context) error {
 			continue
 		}
 		r.mu.Lock()
-		r.priv, r.seq = priv, seq
+		r.priv, r.seq, r.rec.Waiting = priv, seq, nil
 		r.committed = true // what is being settled cannot be cancelled
 		r.mu.Unlock()
+		if !rec.Request.DryRun { // what hangs about holds memory and disks here
+			m.queue.keep(r, rec.Request.IncludeStorage)
+		}
 		go func() {
 			defer m.finished(r)
 			r.end(r.settle(sctx))
@@ -65,8 +68,11 @@ func (r *run) settle(ctx context.Context) error {
 	phase := r.rec.Phase
 	r.log.Info("settling", "phase", phase)
 	r.removeSockets()
-	interrupted := fault.New(fault.MoveInterrupted, r.m.opt.Host, "move", r.rec.ID, "vm", r.rec.VM, "phase", string(phase),
-		"reason", "droverd on "+r.m.opt.Host+" stopped")
+	reason := "droverd on " + r.m.opt.Host + " stopped"
+	if phase == Queued {
+		reason += " while the move waited; the operator's ticket is not kept, so the move has to be started again"
+	}
+	interrupted := fault.New(fault.MoveInterrupted, r.m.opt.Host, "move", r.rec.ID, "vm", r.rec.VM, "phase", string(phase), "reason", reason)
 	settle := r.settleSource
 	if r.rec.Role == Destination {
 		settle = r.settleDestination
@@ -95,6 +101,8 @@ func (r *run) settle(ctx context.Context) error {
 // is asked. moved tells who has the VM.
 func (r *run) settleSource(ctx context.Context, phase Phase) (moved bool, err error) {
 	switch phase {
+	case Queued, Negotiate, Authorise:
+		return false, nil // the VM was not touched, and may have been busy or paused since
 	case Handover, Finish, Unknown:
 		o, err := r.ask(ctx)
 		if err != nil {
