@@ -14,6 +14,9 @@ const (
 	TPMMissing           Code = "tpm-missing"
 	CPUFixed             Code = "cpu-fixed"
 	VersionTooOld        Code = "version-too-old"
+	EncryptionRequired   Code = "encryption-required"
+	NoCluster            Code = "no-cluster"
+	CmdletElsewhere      Code = "cmdlet-elsewhere"
 )
 
 var settingsCodes = []Entry{
@@ -65,4 +68,16 @@ var settingsCodes = []Entry{
 		"{host} has {program} {have}, and {feature} needs {need}",
 		"A feature that was asked for, or that the VM uses, came with a later version.",
 		"update {host}, or get along without {feature}; see `drover host show --host {host}`"},
+	{NoCluster, ClassRefused, 0, "No failover cluster",
+		"{cmdlet} asks for the nodes of a failover cluster, and there is none",
+		"Drover's hosts stand alone: none knows of the others before a move. What a cluster keeps alike is compared instead.",
+		"put the hosts side by side: `drover host compare HV01 HV02`"},
+	{CmdletElsewhere, ClassUsage, 0, "Not carried out",
+		"drover does not carry out {cmdlet}: {why}",
+		"The cmdlet is known from documents about live migration, and Drover does what it is for in another way.",
+		"use `{command}`"},
+	{EncryptionRequired, ClassRefused, 0, "Encryption required",
+		"{host} takes the streams of {peer} only encrypted",
+		"A move is unencrypted only where the policies of both hosts say Off. The destination's did when the move began, and does not now.",
+		"start the move again, or compare the policies: `drover host compare {host} {peer}`"},
 }

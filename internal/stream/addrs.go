@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"os"
 	"time"
 
@@ -42,10 +43,30 @@ func LocalAddrs(networks []netip.Prefix) ([]netip.Addr, error) {
 	return out, nil
 }
 
-// rebind makes the listening sockets fit the addresses. It logs what changed.
+// rebind makes the listening sockets fit the addresses, and tells what changed.
 func (l *Listener) rebind(ctx context.Context) {
 	l.rebinding.Lock()
 	defer l.rebinding.Unlock()
+	before := l.Addrs()
+	l.refit(ctx)
+	now := l.Addrs()
+	came, gone := without(now, before), without(before, now)
+	if l.o.Changed != nil && len(came)+len(gone) > 0 {
+		l.o.Changed(came, gone, now)
+	}
+}
+
+func without(list, others []netip.AddrPort) (out []netip.AddrPort) {
+	for _, a := range list {
+		if !slices.Contains(others, a) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// refit opens and closes listening sockets.
+func (l *Listener) refit(ctx context.Context) {
 	want, err := l.o.Addrs()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -93,7 +114,7 @@ func (l *Listener) bind(ctx context.Context, a netip.Addr) {
 	if l.bound[a] != nil {
 		return
 	}
-	lc := net.ListenConfig{KeepAlive: -1} // PING is the life sign
+	lc := net.ListenConfig{KeepAlive: -1, Control: toDevice(a)} // PING is the life sign
 	ln, err := lc.Listen(ctx, "tcp", netip.AddrPortFrom(a, l.o.Port).String())
 	if err != nil {
 		if l.failed[a] != err.Error() {

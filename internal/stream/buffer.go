@@ -7,6 +7,12 @@ type buffer [frameSize]byte
 
 var buffers = sync.Pool{New: func() any { return new(buffer) }}
 
+// coded holds one block as a codec makes it, which may be longer than the block
+// where that does not shrink.
+type coded [frameSize + frameSize/64]byte
+
+var codedBuffers = sync.Pool{New: func() any { return new(coded) }}
+
 func getBuffer() *buffer { return buffers.Get().(*buffer) }
 
 // free gives the buffer back; nobody may hold a slice of it. Free of nil is

@@ -4,7 +4,7 @@ package stream
 // stands in the flags of every DATA frame, so the sender may change codecs
 // between any two blocks, and the receiver needs no agreement beforehand.
 type Codec interface {
-	// Name is the performance option that the codec serves.
+	// Name is the codec's name where agents agree on it: wire.HostFacts.Codecs.
 	Name() string
 	// ID is the codec's number on the wire.
 	ID() uint8
@@ -27,4 +27,10 @@ func (tcpip) Encode(dst, block []byte) ([]byte, error) { return append(dst, bloc
 func (tcpip) Decode(dst, coded []byte) ([]byte, error) { return append(dst, coded...), nil }
 
 // decoders are the codecs that this build can receive.
-func decoders() map[uint8]Codec { return map[uint8]Codec{TCPIP.ID(): TCPIP} }
+func decoders() map[uint8]Codec {
+	return map[uint8]Codec{TCPIP.ID(): TCPIP, Compression.ID(): Compression}
+}
+
+// CodecNames are the names of the codecs that this build can receive, but for the
+// one that does nothing.
+func CodecNames() []string { return []string{Compression.Name()} }

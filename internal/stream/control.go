@@ -235,9 +235,9 @@ func (c *Control) Addrs() (local, remote netip.AddrPort) {
 // Info is the summary of the connection; payload is not counted on control
 // connections.
 func (c *Control) Info() StreamInfo {
-	in := StreamInfo{Kind: KindControl, WireSent: c.link.raw.out.Load(), WireReceived: c.link.raw.in.Load(),
-		KernelBytesAcked: c.link.raw.info().BytesAcked}
-	in.Local, in.Remote = c.Addrs()
+	in := StreamInfo{Kind: KindControl, WireSent: c.link.raw.out.Load(), WireReceived: c.link.raw.in.Load()}
+	k := c.link.raw.info()
+	in.KernelBytesAcked, in.Local, in.Remote = k.BytesAcked, k.Local, k.Remote
 	if t, ok := c.link.conn.(*tls.Conn); ok {
 		cs := t.ConnectionState()
 		in.Encrypted, in.CipherSuite = cs.HandshakeComplete, tls.CipherSuiteName(cs.CipherSuite)

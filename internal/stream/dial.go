@@ -25,6 +25,10 @@ type DialOptions struct {
 	// addresses are used.
 	Host, Peer string
 	Timing     Timing
+	// Plain asks the listener to carry a data stream's data without encryption;
+	// it refuses unless its policy says so too. Pace holds for data streams.
+	Plain bool
+	Pace  Pace
 }
 
 func (o DialOptions) names() names {
@@ -57,12 +61,11 @@ func (s *Session) DialData(ctx context.Context, o DialOptions, kind Kind, index 
 	}
 	var st *Stream
 	err := o.dial(ctx, kind, func(raw *wireConn, conn *tls.Conn, t Timing) error {
-		cs := conn.ConnectionState()
-		exp, err := exporter(cs)
+		exp, err := exporter(conn.ConnectionState())
 		if err != nil {
 			return err
 		}
-		c := claim{kind, index}
+		c := claim{kind, index, o.Plain}
 		if err := writeFrame(conn, frameHello, s.hello(exp, c)); err != nil {
 			return err
 		}
@@ -73,7 +76,15 @@ func (s *Session) DialData(ctx context.Context, o DialOptions, kind Kind, index 
 		if !hmac.Equal(mac, s.mac("server", exp, c)) {
 			return fault.New(fault.SessionUnknown, o.names().host)
 		}
-		st = newStream(newLink(raw, conn, o.names(), t, frameData), kind, index, cs)
+		data := net.Conn(conn)
+		if o.Plain {
+			if err := leaveTLS(conn, raw); err != nil {
+				return err
+			}
+			data = raw
+		}
+		raw.setPace(o.Pace)
+		st = newStream(newLink(raw, data, o.names(), t, frameData), c)
 		return nil
 	})
 	if err != nil {
@@ -91,13 +102,9 @@ func (s *Session) DialData(ctx context.Context, o DialOptions, kind Kind, index 
 func (o DialOptions) dial(ctx context.Context, kind Kind, next func(*wireConn, *tls.Conn, Timing) error) error {
 	t := o.Timing.withDefaults()
 	deadline := time.Now().Add(t.Handshake)
-	d := net.Dialer{Deadline: deadline, KeepAlive: -1} // PING is the life sign
-	if o.Local.IsValid() {
-		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(o.Local, 0))
-	}
-	tcp, err := d.DialContext(ctx, "tcp", o.Remote.String())
+	tcp, err := o.connect(ctx, deadline)
 	if err != nil {
-		return o.unreachable(ctx, err)
+		return err
 	}
 	raw := &wireConn{Conn: tcp}
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
@@ -123,6 +130,31 @@ func (o DialOptions) dial(ctx context.Context, kind Kind, next func(*wireConn, *
 		return o.names().fault(err, t.Handshake)
 	}
 	return nil
+}
+
+// connect opens the TCP connection from the wanted address and its interface.
+func (o DialOptions) connect(ctx context.Context, deadline time.Time) (net.Conn, error) {
+	d := net.Dialer{Deadline: deadline, KeepAlive: -1} // PING is the life sign
+	if o.Local.IsValid() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(o.Local, 0))
+		d.Control = toDevice(o.Local)
+	}
+	tcp, err := d.DialContext(ctx, "tcp", o.Remote.String())
+	if err != nil {
+		return nil, o.unreachable(ctx, err)
+	}
+	return tcp, nil
+}
+
+// Probe connects and hangs up, within a time, to see whether the listener can be
+// reached. It gives the source address that was used.
+func Probe(ctx context.Context, o DialOptions, within time.Duration) (netip.Addr, error) {
+	c, err := o.connect(ctx, time.Now().Add(within))
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	defer c.Close()
+	return addrPort(c.LocalAddr()).Addr(), nil
 }
 
 // unreachable is the fault of a peer that does not come to talk TLS, unless the

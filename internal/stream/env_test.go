@@ -101,7 +101,7 @@ func (e *env) bare(t testing.TB, kind Kind, index uint32) (*tls.Conn, *Stream) {
 		if err != nil {
 			return err
 		}
-		if err := writeFrame(c, frameHello, e.dial.hello(exp, claim{kind, index})); err != nil {
+		if err := writeFrame(c, frameHello, e.dial.hello(exp, claim{kind: kind, index: index})); err != nil {
 			return err
 		}
 		conn = c

@@ -14,15 +14,16 @@ import (
 type frameType uint8
 
 const (
-	frameData    frameType = 1 // payload of a data stream; flags name the codec
-	frameEOF     frameType = 2 // no more data in this direction
-	frameDone    frameType = 3 // both directions have ended; nothing follows
-	framePing    frameType = 4 // life sign
-	frameReset   frameType = 5 // fault.Problem as JSON; nothing follows
-	frameToken   frameType = 6 // authentication token of a control connection
-	frameMessage frameType = 7 // JSON message of a control connection
-	frameHello   frameType = 8 // claim of a data stream to a session
-	frameWelcome frameType = 9 // the listener's proof that it knows the session
+	frameData    frameType = 1  // payload of a data stream; flags name the codec
+	frameEOF     frameType = 2  // no more data in this direction
+	frameDone    frameType = 3  // both directions have ended; nothing follows
+	framePing    frameType = 4  // life sign
+	frameReset   frameType = 5  // fault.Problem as JSON; nothing follows
+	frameToken   frameType = 6  // authentication token of a control connection
+	frameMessage frameType = 7  // JSON message of a control connection
+	frameHello   frameType = 8  // claim of a data stream to a session
+	frameWelcome frameType = 9  // the listener's proof that it knows the session
+	frameGo      frameType = 10 // the last frame inside TLS, or the first one outside
 )
 
 // Sizes in bytes. A whole DATA frame is 256 KiB, header included, which is
@@ -69,7 +70,7 @@ func (t frameType) limit() (n int, ok bool) {
 	switch t {
 	case frameData:
 		return MaxData, true
-	case frameEOF, frameDone, framePing:
+	case frameEOF, frameDone, framePing, frameGo:
 		return 0, true
 	case frameReset:
 		return maxReset, true

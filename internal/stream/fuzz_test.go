@@ -122,8 +122,8 @@ func FuzzHello(f *testing.F) {
 	id, secret := [16]byte{1}, [32]byte{2}
 	s := NewSession(id, secret, "")
 	exp := bytes.Repeat([]byte{7}, exporterSize)
-	f.Add(s.hello(exp, claim{KindMemory, 0}))
-	f.Add(s.hello(exp, claim{KindDisk, 1 << 31}))
+	f.Add(s.hello(exp, claim{kind: KindMemory}))
+	f.Add(s.hello(exp, claim{kind: KindDisk, index: 1 << 31}))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		gotID, c, mac, err := parseHello(in)
 		if err != nil {

@@ -27,11 +27,22 @@ type ListenOptions struct {
 	Port     uint16
 	Host     string // this host's name, for errors
 	Identity *Identity
+	// Changed, if set, is told of addresses on which the listener now listens, of
+	// those on which it no longer does, and of all that there are. It must not call
+	// Rebind.
+	Changed func(came, gone, now []netip.AddrPort)
 	// OnControl has a control connection for as long as it runs; the connection
 	// is closed when it returns. It must return when ctx ends.
 	OnControl func(ctx context.Context, u *Unauthenticated)
 	Log       *slog.Logger
 	Timing    Timing
+	// Allowed says whether connections to one of this host's addresses are welcome
+	// just now; it is asked of the kernel's address of each connection. nil: all.
+	Allowed func(local netip.Addr) bool
+	// Plain says whether this host's policy lets data go unencrypted, where the
+	// opener wants it; nil: never. Pace holds for data streams.
+	Plain func() bool
+	Pace  Pace
 	// MaxUnauthenticated bounds the connections that have not proved anything
 	// yet; further ones are closed at once. Default 64.
 	MaxUnauthenticated int
@@ -145,6 +156,17 @@ func (l *Listener) Rebind(ctx context.Context) {
 	}
 }
 
+// welcome refuses a connection to an address that is not, or no longer, one for
+// migrations. The address is the kernel's.
+func (l *Listener) welcome(raw *wireConn) error {
+	k := raw.info()
+	if l.o.Allowed == nil || l.o.Allowed(k.Local.Addr()) {
+		return nil
+	}
+	return fault.New(fault.NetworkMismatch, l.o.Host, "move", "(not known yet)", "local", k.Local.String(), "remote", k.Remote.String(),
+		"network", "any of "+l.o.Host)
+}
+
 // Close closes the listening sockets. It is safe twice.
 func (l *Listener) Close() error {
 	l.mu.Lock()
@@ -216,6 +238,9 @@ func (l *Listener) greet(ctx context.Context, raw *wireConn, who names, release 
 	if err := raw.SetDeadline(time.Now().Add(l.o.Timing.Handshake)); err != nil {
 		return err
 	}
+	if err := l.welcome(raw); err != nil {
+		return err
+	}
 	conn := tls.Server(raw, l.tls)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return fmt.Errorf("TLS: %w", err)
@@ -243,6 +268,12 @@ func (l *Listener) greet(ctx context.Context, raw *wireConn, who names, release 
 func (l *Listener) attach(raw *wireConn, conn *tls.Conn, who names, kind Kind, stop func() bool) error {
 	s, c, exp, err := l.claim(conn, who, kind)
 	if err == nil {
+		err = l.welcome(raw) // settings may have changed while it introduced itself
+	}
+	if err == nil && c.plain && (l.o.Plain == nil || !l.o.Plain()) {
+		err = fault.New(fault.EncryptionRequired, l.o.Host, "peer", s.peer)
+	}
+	if err == nil {
 		err = s.take(c, who)
 	}
 	if err != nil {
@@ -255,10 +286,20 @@ func (l *Listener) attach(raw *wireConn, conn *tls.Conn, who names, kind Kind, s
 	if s.peer != "" {
 		who.peer = s.peer
 	}
+	if c.plain {
+		if err := followOutOfTLS(conn, raw); err != nil {
+			return err
+		}
+	}
 	if !stop() {
 		return errClosed
 	}
-	st := newStream(newLink(raw, conn, who, l.o.Timing, frameData), kind, c.index, conn.ConnectionState())
+	data := net.Conn(conn)
+	if c.plain {
+		data = raw
+	}
+	raw.setPace(l.o.Pace)
+	st := newStream(newLink(raw, data, who, l.o.Timing, frameData), c)
 	st.link.start()
 	if err := s.deliver(st, who); err != nil {
 		st.Abort(who.fault(err, l.o.Timing.Handshake))

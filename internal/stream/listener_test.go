@@ -76,26 +76,26 @@ func TestHelloIsWorthlessOnAnotherConnection(t *testing.T) {
 		})
 	}
 	// A HELLO made for a connection that never delivered it ...
-	_ = try(claim{KindMemory, 0}, func(exp []byte) []byte {
-		hello = e.dial.hello(exp, claim{KindMemory, 0})
+	_ = try(claim{kind: KindMemory}, func(exp []byte) []byte {
+		hello = e.dial.hello(exp, claim{kind: KindMemory})
 		return nil
 	})
 	// ... and sent on another.
-	if err := try(claim{KindMemory, 0}, func([]byte) []byte { return hello }); !fault.Is(err, fault.SessionUnknown) {
+	if err := try(claim{kind: KindMemory}, func([]byte) []byte { return hello }); !fault.Is(err, fault.SessionUnknown) {
 		t.Errorf("replayed: %v", err)
 	}
 	for name, change := range map[string]func([]byte, []byte) []byte{
 		"other index": func(exp, b []byte) []byte { b[23] ^= 1; return b },
 		"other kind":  func(exp, b []byte) []byte { b[16] = byte(KindDisk); return b },
 		"kind that is not the preamble's": func(exp, b []byte) []byte {
-			return e.dial.hello(exp, claim{KindDisk, 0})
+			return e.dial.hello(exp, claim{kind: KindDisk})
 		},
 		"the server's proof sent back": func(exp, b []byte) []byte {
-			return append(b[:24:24], e.dial.mac("server", exp, claim{KindMemory, 0})...)
+			return append(b[:24:24], e.dial.mac("server", exp, claim{kind: KindMemory})...)
 		},
 	} {
-		err := try(claim{KindMemory, 0}, func(exp []byte) []byte {
-			return change(exp, e.dial.hello(exp, claim{KindMemory, 0}))
+		err := try(claim{kind: KindMemory}, func(exp []byte) []byte {
+			return change(exp, e.dial.hello(exp, claim{kind: KindMemory}))
 		})
 		if !fault.Is(err, fault.SessionUnknown) {
 			t.Errorf("%s: %v", name, err)

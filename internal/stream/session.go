@@ -42,6 +42,17 @@ type Session struct {
 type claim struct {
 	kind  Kind
 	index uint32
+	plain bool // the opener wants to go on without encryption
+}
+
+// helloPlain is the flag of a HELLO that asks for a stream without encryption.
+const helloPlain = 1
+
+func (c claim) flags() byte {
+	if c.plain {
+		return helloPlain
+	}
+	return 0
 }
 
 // NewSession makes a session of a known id and secret. peer is the other host's
@@ -87,14 +98,17 @@ func (s *Session) mac(role string, exporter []byte, c claim) []byte {
 	m.Write(s.id[:])
 	m.Write([]byte{byte(c.kind)})
 	m.Write(binary.BigEndian.AppendUint32(nil, c.index))
+	if c.plain {
+		m.Write([]byte{c.flags()})
+	}
 	return m.Sum(nil)
 }
 
-// hello is the payload of a HELLO frame: id 16, kind u8, reserved 3 (zero), index
+// hello is the payload of a HELLO frame: id 16, kind u8, flags u8, reserved 2 (zero), index
 // u32, MAC 32.
 func (s *Session) hello(exporter []byte, c claim) []byte {
 	b := append(make([]byte, 0, helloSize), s.id[:]...)
-	b = append(b, byte(c.kind), 0, 0, 0)
+	b = append(b, byte(c.kind), c.flags(), 0, 0)
 	b = binary.BigEndian.AppendUint32(b, c.index)
 	return append(b, s.mac("client", exporter, c)...)
 }
@@ -102,11 +116,11 @@ func (s *Session) hello(exporter []byte, c claim) []byte {
 // parseHello gives the parts of a HELLO; the claim is worth nothing before its
 // MAC is checked.
 func parseHello(b []byte) (id [16]byte, c claim, mac []byte, err error) {
-	if len(b) != helloSize || b[17] != 0 || b[18] != 0 || b[19] != 0 {
+	if len(b) != helloSize || b[17] > helloPlain || b[18] != 0 || b[19] != 0 {
 		return id, c, nil, violation("HELLO of a wrong form")
 	}
 	copy(id[:], b)
-	return id, claim{Kind(b[16]), binary.BigEndian.Uint32(b[20:])}, b[24:], nil
+	return id, claim{Kind(b[16]), binary.BigEndian.Uint32(b[20:]), b[17] == helloPlain}, b[24:], nil
 }
 
 // take reserves a place for a stream, for ever: a place is never used twice.
@@ -116,6 +130,7 @@ func (s *Session) take(c claim, who names) error {
 	if s.closed {
 		return fault.New(fault.SessionUnknown, who.host)
 	}
+	c.plain = false // the same place, however it is carried
 	if _, dup := s.taken[c]; dup {
 		return violationf("stream %s %d was attached before", c.kind, c.index)
 	}

@@ -49,12 +49,15 @@ type Counters struct {
 	FramesSent, FramesReceived   uint64 // of every type
 }
 
-func newStream(l *link, kind Kind, index uint32, cs tls.ConnectionState) *Stream {
-	s := &Stream{link: l, known: decoders(), info: StreamInfo{
-		Kind: kind, Index: index,
-		Local: addrPort(l.raw.LocalAddr()), Remote: addrPort(l.raw.RemoteAddr()),
-		Encrypted: cs.HandshakeComplete, CipherSuite: tls.CipherSuiteName(cs.CipherSuite),
-	}}
+// newStream makes a stream of an attached connection; whether it is encrypted
+// shows in the connection itself.
+func newStream(l *link, c claim) *Stream {
+	k := l.raw.info()
+	s := &Stream{link: l, known: decoders(), info: StreamInfo{Kind: c.kind, Index: c.index, Local: k.Local, Remote: k.Remote}}
+	if t, ok := l.conn.(*tls.Conn); ok {
+		cs := t.ConnectionState()
+		s.info.Encrypted, s.info.CipherSuite = cs.HandshakeComplete, tls.CipherSuiteName(cs.CipherSuite)
+	}
 	s.codec.Store(&TCPIP)
 	return s
 }
@@ -141,6 +144,9 @@ func (s *Stream) decode(c chunk) error {
 			return s.refuse(violationf("a block that codec %s cannot decode (%v)", codec.Name(), err))
 		}
 		c = chunk{b: b, buf: plain}
+		if *s.codec.Load() == TCPIP { // who codes can decode
+			s.codec.Store(&codec)
+		}
 	}
 	s.cur = c
 	s.payloadIn.Add(uint64(len(c.b)))
@@ -201,18 +207,20 @@ func (s *Stream) ReadFrom(r io.Reader) (int64, error) {
 
 // send sends the block of n bytes that lies in buf behind room for a header.
 func (s *Stream) send(buf *buffer, n int) error {
-	codec, out := *s.codec.Load(), n
-	if codec.ID() != TCPIP.ID() {
-		coded := getBuffer()
-		defer coded.free()
-		b, err := codec.Encode(coded[headerSize:headerSize], buf[headerSize:headerSize+n])
-		if err != nil || len(b) == 0 || len(b) > MaxData {
+	frame, flags := buf[:headerSize+n], TCPIP.ID()
+	if codec := *s.codec.Load(); codec.ID() != TCPIP.ID() {
+		room := codedBuffers.Get().(*coded)
+		defer codedBuffers.Put(room)
+		b, err := codec.Encode(room[headerSize:headerSize], frame[headerSize:])
+		if err != nil || len(b) == 0 {
 			return fmt.Errorf("stream: codec %s made %d bytes of %d: %w", codec.Name(), len(b), n, err)
 		}
-		buf, out = coded, len(b)
+		if len(b) < n { // a block that does not shrink goes as it is
+			frame, flags = room[:headerSize+len(b)], codec.ID()
+		}
 	}
-	header{typ: frameData, flags: codec.ID(), length: out}.put(buf[:])
-	if err := s.link.write(buf[:headerSize+out]); err != nil {
+	header{typ: frameData, flags: flags, length: len(frame) - headerSize}.put(frame)
+	if err := s.link.write(frame); err != nil {
 		return err
 	}
 	s.payloadOut.Add(uint64(n))
@@ -301,7 +309,8 @@ func (s *Stream) Info() StreamInfo {
 	in, c := s.info, s.Counters()
 	in.WireSent, in.WireReceived = c.WireSent, c.WireReceived
 	in.PayloadSent, in.PayloadReceived = c.PayloadSent, c.PayloadReceived
-	in.KernelBytesAcked = s.TCPInfo().BytesAcked
+	k := s.TCPInfo()
+	in.KernelBytesAcked, in.Local, in.Remote = k.BytesAcked, k.Local, k.Remote
 	return in
 }
 
