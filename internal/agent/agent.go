@@ -97,7 +97,8 @@ func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.H
 	}
 	defer listener.Close()
 	door.listener = listener
-	kept.changed = append(kept.changed, func(string, settings.Settings, settings.Settings) { listener.Rebind(ctx) })
+	kept.changed = append(kept.changed, func(string, settings.Settings, settings.Settings) { listener.Rebind(ctx) },
+		func(string, settings.Settings, settings.Settings) { moves.SettingsChanged() })
 	server, err := api.NewServer(api.Options{
 		Host: cfg.Host, Version: o.Version, Acceptor: acceptor{kerberos, roles}, LocalMapper: localMapper(cfg.Host, roles, cfg.LocalUsers),
 		Backend: &backend{cfg: cfg, version: o.Version, virt: local, kerberos: kerberos, reasons: reasons, moves: moves, store: journal, listener: listener, settings: kept, log: o.Log},

@@ -39,11 +39,13 @@ func (b *backend) Host(ctx context.Context, c api.Caller) (api.HostInfo, error) 
 	if err != nil {
 		return api.HostInfo{}, err
 	}
+	migrations, storage, queued := b.moves.Running()
 	return api.HostInfo{
 		Host: b.cfg.Host, UUID: f.UUID, Version: b.version, Account: strings.TrimSuffix(b.kerberos.Account(), "@"+b.kerberos.Realm()), Realm: b.kerberos.Realm(),
 		LibvirtVersion: f.LibvirtVersion, QEMUVersion: f.QEMUVersion, MemoryBytes: f.MemoryTotal, MemoryAvailable: f.MemoryAvailable,
 		StorageRoots: b.cfg.Storage.Roots, Caller: c.Info(),
-		Migration: api.MigrationInfo{Settings: b.settings.get(), Addresses: b.listener.Addrs()},
+		Migration: api.MigrationInfo{Settings: b.settings.get(), Addresses: b.listener.Addrs(),
+			Running: api.Running{Migrations: migrations, StorageMigrations: storage, Queued: queued}},
 	}, nil
 }
 
