@@ -52,13 +52,14 @@ const (
 	GroupViewers        = "Drover Viewers"
 )
 
-// Network is one of the lab's three networks.
+// Network is one of the lab's networks.
 type Network string
 
 // The networks. A member's interface in a network is called like the network.
 const (
 	Management Network = "mgmt"  // 10.77.0.0/24
 	Migration  Network = "mig"   // 192.168.10.0/24
+	Migration2 Network = "mig2"  // 192.168.20.0/24: no agent is told of it by AgentConfig
 	Guest      Network = "guest" // 10.99.0.0/24: virtual machines and their heartbeats
 )
 
@@ -66,7 +67,7 @@ const (
 const GuestBridge = "br-guest"
 
 // Networks lists all networks in a fixed order.
-var Networks = []Network{Management, Migration, Guest}
+var Networks = []Network{Management, Migration, Migration2, Guest}
 
 // Subnet is the network's address range in CIDR notation.
 func (n Network) Subnet() string {
@@ -75,6 +76,8 @@ func (n Network) Subnet() string {
 		return "10.77.0.0/24"
 	case Migration:
 		return "192.168.10.0/24"
+	case Migration2:
+		return "192.168.20.0/24"
 	default:
 		return "10.99.0.0/24"
 	}
@@ -87,7 +90,7 @@ func ParseNetwork(s string) (Network, error) {
 			return n, nil
 		}
 	}
-	return "", fmt.Errorf("no network %q in the lab (there are mgmt, mig and guest)", s)
+	return "", fmt.Errorf("no network %q in the lab (there are mgmt, mig, mig2 and guest)", s)
 }
 
 // role says what a member is made of.
@@ -114,10 +117,10 @@ const fabricName = "fabric"
 // members is the whole cast. The order is that of status tables.
 var members = []spec{
 	{DC1, roleDC, map[Network]byte{Management: 1}},
-	{HV01, roleHost, map[Network]byte{Management: 11, Migration: 11, Guest: 0}},
-	{HV02, roleHost, map[Network]byte{Management: 12, Migration: 12, Guest: 0}},
-	{HV03, roleHost, map[Network]byte{Management: 13, Migration: 13, Guest: 0}},
-	{HV04, roleHost, map[Network]byte{Management: 14, Migration: 14, Guest: 0}},
+	{HV01, roleHost, map[Network]byte{Management: 11, Migration: 11, Migration2: 11, Guest: 0}},
+	{HV02, roleHost, map[Network]byte{Management: 12, Migration: 12, Migration2: 12, Guest: 0}},
+	{HV03, roleHost, map[Network]byte{Management: 13, Migration: 13, Migration2: 13, Guest: 0}},
+	{HV04, roleHost, map[Network]byte{Management: 14, Migration: 14, Migration2: 14, Guest: 0}},
 	{MGMT, roleWorkstation, map[Network]byte{Management: 20, Guest: 250}},
 	{NEW1, roleUnjoined, map[Network]byte{Management: 31, Migration: 31}},
 }

@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 func TestLab(t *testing.T) {
 	l := lab.Start(t, lab.Options{NoAgents: true})
 	t.Run("operator gets tickets for the migration service", func(t *testing.T) { testTickets(t, l) })
+	t.Run("captures count every byte of a port", func(t *testing.T) { testCapture(t, l) })
 	t.Run("members have the networks they should and no other", func(t *testing.T) { testNetworks(t, l) })
 	t.Run("libvirt of each host is its own", func(t *testing.T) { testLibvirt(t, l) })
 	t.Run("directory changes take effect", func(t *testing.T) { testDirectory(t, l) })
@@ -270,7 +271,13 @@ func testRate(t *testing.T, l *lab.Lab) {
 // transfer sends n bytes from HV01 to HV02 and returns how long until all have arrived.
 func transfer(t *testing.T, l *lab.Lab, network lab.Network, n int64) time.Duration {
 	t.Helper()
-	listener, err := l.Member(lab.HV02).Listen(t.Context(), "tcp", l.Member(lab.HV02).Address(network)+":0")
+	return transferTo(t, l, l.Member(lab.HV02).Address(network)+":0", n)
+}
+
+// transferTo is transfer to an address of HV02.
+func transferTo(t *testing.T, l *lab.Lab, address string, n int64) time.Duration {
+	t.Helper()
+	listener, err := l.Member(lab.HV02).Listen(t.Context(), "tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -118,14 +118,14 @@ func printStatus(ctx context.Context, name string, stdout io.Writer) error {
 		return nil
 	}
 	table := tabwriter.NewWriter(stdout, 0, 8, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "MEMBER\tPID\tMANAGEMENT\tMIGRATION\tGUEST\tSERVICES")
+	_, _ = fmt.Fprintln(table, "MEMBER\tPID\tMANAGEMENT\tMIGRATION\tMIGRATION 2\tGUEST\tSERVICES")
 	for _, m := range s.Members {
 		pid := "dead"
 		if m.Alive {
 			pid = fmt.Sprint(m.PID)
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", m.Name, pid,
-			dash(m.Addresses[lab.Management]), dash(m.Addresses[lab.Migration]), dash(m.Addresses[lab.Guest]), services(m.Services))
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Name, pid,
+			dash(m.Addresses[lab.Management]), dash(m.Addresses[lab.Migration]), dash(m.Addresses[lab.Migration2]), dash(m.Addresses[lab.Guest]), services(m.Services))
 	}
 	return table.Flush()
 }
