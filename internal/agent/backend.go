@@ -100,16 +100,26 @@ func vm(d virt.Domain, moving map[string]string) api.VM {
 
 // StartMove begins a move in the caller's name.
 func (b *backend) StartMove(ctx context.Context, c api.Caller, r move.Request) (move.Record, error) {
+	op, err := b.operator(c)
+	if err != nil {
+		return move.Record{}, err
+	}
+	rec, err := b.moves.Start(ctx, op, r)
+	b.audit(ctx, c, "move.start", r.VM, err, r)
+	return rec, err
+}
+
+// operator is on whose behalf something is done for the caller; a local user who
+// stands for no principal has none.
+func (b *backend) operator(c api.Caller) (move.Operator, error) {
 	if c.Principal == "" {
-		return move.Record{}, fault.New(fault.LocalUserUnmapped, b.cfg.Host, "user", c.LocalUser)
+		return move.Operator{}, fault.New(fault.LocalUserUnmapped, b.cfg.Host, "user", c.LocalUser)
 	}
 	op := move.Operator{Principal: c.Principal}
 	if ev, ok := c.Evidence.(krb.Evidence); ok {
 		op.Evidence = ev
 	}
-	rec, err := b.moves.Start(ctx, op, r)
-	b.audit(ctx, c, "move.start", r.VM, err, r)
-	return rec, err
+	return op, nil
 }
 
 // Moves lists the moves that match.

@@ -113,7 +113,7 @@ func (f *fakeAgent) play(ctx context.Context) {
 		f.clock = f.clock.Add(3 * time.Second)
 		over := false
 		switch w[0] {
-		case "refuse", "vm":
+		case "refuse", "vm", "incompatible":
 		case "phase":
 			f.emit(record.Event{Kind: record.EventPhase, Phase: record.Phase(w[1])})
 		case "notice":

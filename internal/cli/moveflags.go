@@ -2,7 +2,6 @@ package cli
 
 import (
 	"maps"
-	"math"
 	"path"
 	"slices"
 	"strconv"
@@ -52,7 +51,7 @@ func (o *moveFlags) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.bandwidth, "bandwidth", "", "limit of this move in bits per second, `rate` such as 500M or 1G (default: the hosts' limits)")
 	f.BoolVar(&o.autoConverge, "auto-converge", false, "let QEMU slow the guest down while it changes memory faster than it can be sent")
 	f.DurationVar(&o.timeout, "timeout", 0, "`duration` that the transfer may take (default: as long as it needs)")
-	f.StringVar(&o.onTimeout, "on-timeout", "", "what to do when --timeout is over: `abort` or pause the guest until the transfer is done (default abort)")
+	f.StringVar(&o.onTimeout, "on-timeout", "", "`action` when --timeout is over: abort, or pause the guest until the transfer is done (default abort)")
 }
 
 // check refuses what no host could carry out. It must have been called before
@@ -101,12 +100,12 @@ func (o *moveFlags) checkTimeout() error {
 
 func (o *moveFlags) checkTransport() (err error) {
 	if o.performance != "" {
-		if o.parsed.Performance, err = parsePerformance(o.performance); err != nil {
+		if o.parsed.Performance, err = settings.ParsePerformance(o.performance); err != nil {
 			return misuse("--performance: %s", err)
 		}
 	}
 	if o.bandwidth != "" {
-		if o.parsed.Bandwidth, err = parseRate(o.bandwidth); err != nil {
+		if o.parsed.Bandwidth, err = settings.ParseRate(o.bandwidth); err != nil {
 			return misuse("--bandwidth: %s", err)
 		}
 	}
@@ -194,33 +193,9 @@ func optionWords(r *record.Request) (out []string) {
 	on(r.CPU != "", "--cpu", r.CPU)
 	on(r.EjectMedia, "--eject-media")
 	on(r.Performance != "", "--performance", string(r.Performance))
-	on(r.Bandwidth > 0, "--bandwidth", strconv.FormatUint(uint64(r.Bandwidth), 10))
+	on(r.Bandwidth > 0, "--bandwidth", r.Bandwidth.String())
 	on(r.AutoConverge, "--auto-converge")
 	on(r.TimeoutMS > 0, "--timeout", (time.Duration(r.TimeoutMS) * time.Millisecond).String())
 	on(r.OnTimeout != "", "--on-timeout", string(r.OnTimeout))
 	return out
-}
-
-// parsePerformance takes the names of the setting and their aliases.
-func parsePerformance(s string) (settings.Performance, error) {
-	switch strings.ToLower(s) {
-	case "tcpip", "tcp/ip", "none":
-		return settings.TCPIP, nil
-	case "compression":
-		return settings.Compression, nil
-	case "smb", "smbtransport":
-		return settings.SMB, nil
-	}
-	return "", misuse("%q is none of TCPIP, Compression, SMB", s)
-}
-
-// parseRate takes bits per second, with the suffixes K, M and G.
-func parseRate(s string) (settings.Rate, error) {
-	digits := strings.TrimRight(s, "kKMG")
-	scale, ok := map[string]float64{"": 1, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}[s[len(digits):]]
-	n, err := strconv.ParseFloat(digits, 64)
-	if !ok || err != nil || n <= 0 || n*scale > math.MaxInt64 {
-		return 0, misuse("%q is no bandwidth such as 500M or 1G", s)
-	}
-	return settings.Rate(n * scale), nil
 }

@@ -55,6 +55,9 @@ func diskText(d record.DiskPlan) string {
 	case wire.Shared:
 		return fmt.Sprintf("shared, stays in place: %s %s, %s", d.Format, size(d.VirtualBytes), d.SourcePath)
 	case wire.Empty:
+		if d.SourcePath != "" {
+			return "medium left behind: " + d.SourcePath + "; the drive is empty after the move"
+		}
 		return "empty drive"
 	}
 	return fmt.Sprintf("%s %s, %s of %s in use, to %s", d.Action, d.Format, size(d.AllocatedBytes), size(d.VirtualBytes), d.DestinationPath)
