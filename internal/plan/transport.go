@@ -1,6 +1,9 @@
 package plan
 
 import (
+	"fmt"
+	"slices"
+
 	"drover/internal/fault"
 	"drover/internal/record"
 	"drover/internal/settings"
@@ -10,7 +13,7 @@ import (
 // Carriage is how the data streams of a move are carried, as the two hosts agree.
 type Carriage struct {
 	Performance settings.Performance // TCPIP or Compression
-	Plain       bool                 // unencrypted
+	Plain       bool                 // the data streams are unencrypted
 	Bandwidth   settings.Rate        // of this move, 0: as the hosts' settings
 }
 
@@ -28,5 +31,21 @@ func Transport(host string, req record.Request, own settings.Settings, dst wire.
 	case c.Performance == settings.SMB:
 		return c, nil, fault.New(fault.NotAvailable, host, "what", "performance option SMB", "instead", "drover host set --performance Compression")
 	}
-	return c, nil, nil
+	if c.Performance == settings.Compression && !slices.Contains(dst.Codecs, CodecName) {
+		c.Performance = settings.TCPIP
+		notes = append(notes, fmt.Sprintf("%s cannot decompress, so memory goes uncompressed", dst.Host))
+	}
+	return c, notes, nil
+}
+
+// CodecName is what a destination calls the codec of Compression among those that
+// it can decode.
+const CodecName = "zstd"
+
+// Codec names the codec of a plan.
+func (c Carriage) Codec() string {
+	if c.Performance == settings.Compression {
+		return "Compression (" + CodecName + ")"
+	}
+	return CodecTCPIP
 }
