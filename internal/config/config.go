@@ -52,6 +52,7 @@ type Config struct {
 	// ShutdownTimeout is how long SIGTERM waits for running moves.
 	ShutdownTimeout Duration `yaml:"shutdown_timeout,omitempty"`
 	Log             Log      `yaml:"log,omitempty"`
+	Events          Events   `yaml:"events,omitempty"`
 }
 
 // API is where the management API listens.
@@ -96,6 +97,23 @@ type Roles struct {
 type Log struct {
 	Level  string `yaml:"level,omitempty"`
 	Format string `yaml:"format,omitempty"` // text or json
+}
+
+// Events bounds the event log. It is trimmed now and then, so that for a while it
+// may hold a little more.
+type Events struct {
+	MaxAge     Duration `yaml:"max_age,omitempty"`
+	MaxEntries int      `yaml:"max_entries,omitempty"`
+}
+
+func (e Events) validate() error {
+	if age := time.Duration(e.MaxAge); age < time.Hour || age > 10*365*24*time.Hour {
+		return fmt.Errorf("events.max_age: %s is not between 1h and 87600h", age)
+	}
+	if e.MaxEntries < 1000 || e.MaxEntries > 10_000_000 {
+		return fmt.Errorf("events.max_entries: %d is not between 1000 and 10000000", e.MaxEntries)
+	}
+	return nil
 }
 
 // Duration is a time.Duration written as "30s" or "5m".
@@ -220,5 +238,5 @@ func (c *Config) validate() error {
 	if c.ShutdownTimeout < 0 {
 		return errors.New("shutdown_timeout: must not be negative")
 	}
-	return c.Log.validate()
+	return errors.Join(c.Log.validate(), c.Events.validate())
 }

@@ -38,6 +38,12 @@ func (c *Config) complete() error {
 	if c.ShutdownTimeout == 0 {
 		c.ShutdownTimeout = Duration(5 * time.Minute)
 	}
+	if c.Events.MaxAge == 0 {
+		c.Events.MaxAge = Duration(90 * 24 * time.Hour)
+	}
+	if c.Events.MaxEntries == 0 {
+		c.Events.MaxEntries = 100_000
+	}
 	return nil
 }
 
