@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"drover/internal/cmdlet"
 	"drover/internal/version"
 )
 
@@ -49,12 +50,10 @@ func newProgram(stdin io.Reader, stdout, stderr io.Writer) *program {
 }
 
 func (p *program) run(ctx context.Context, args []string) int {
-	root := newRoot(p)
-	root.SetArgs(args)
-	root.SetIn(p.stdin)
-	root.SetOut(p.stdout)
-	root.SetErr(p.stderr)
-	err := root.ExecuteContext(ctx)
+	words, err := cmdletLine(args)
+	if err == nil {
+		err = p.execute(ctx, words)
+	}
 	if err == nil {
 		return 0
 	}
@@ -64,6 +63,16 @@ func (p *program) run(ctx context.Context, args []string) int {
 	}
 	p.report(err)
 	return exitStatus(err)
+}
+
+// execute runs the verb that args name.
+func (p *program) execute(ctx context.Context, args []string) error {
+	root := newRoot(p)
+	root.SetArgs(args)
+	root.SetIn(p.stdin)
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
+	return root.ExecuteContext(ctx)
 }
 
 func newRoot(p *program) *cobra.Command {
@@ -84,7 +93,8 @@ have no cluster and no shared storage, as an operator known by Kerberos.`,
 	root.SetVersionTemplate("drover {{.Version}}\n")
 	root.PersistentFlags().VarP(&p.out, "output", "o", "`form` of the result: table, json or yaml")
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(newMove(p), newVM(p), newHost(p), newTicket(p), newLogin(p), newDelegation(p), newSPN(p), newExplain(p), newVersion(p), newErrorsMD(p))
+	root.AddCommand(newMove(p), newCompare(p), newVM(p), newHost(p), newTicket(p), newLogin(p), newDelegation(p), newSPN(p), newExplain(p), newVersion(p), newErrorsMD(p))
+	addCmdlets(p, root)
 	if err := root.RegisterFlagCompletionFunc("output", fixed("table", "json", "yaml")); err != nil {
 		panic(err) // the flag was defined above
 	}
@@ -133,6 +143,9 @@ func knownSubcommand(cmd *cobra.Command, args []string) error {
 }
 
 func didYouMean(cmd *cobra.Command, word string) string {
+	if near := cmdlet.Near(word); len(near) > 0 && !cmd.HasParent() {
+		return fmt.Sprintf("; did you mean %q?", strings.Join(near, `" or "`))
+	}
 	if cmd.SuggestionsMinimumDistance <= 0 {
 		cmd.SuggestionsMinimumDistance = 2
 	}
