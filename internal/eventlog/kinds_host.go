@@ -24,10 +24,9 @@ const (
 
 	LimitReached ID = 6000
 
-	AddressBound  ID = 7000
-	AddressGone   ID = 7001
-	AddressNone   ID = 7002
-	AddressFailed ID = 7003
+	AddressBound ID = 7000
+	AddressGone  ID = 7001
+	AddressNone  ID = 7002
 
 	JournalTrouble ID = 8000
 	LogTrimmed     ID = 8001
@@ -160,10 +159,6 @@ var networkKinds = []Kind{
 		Message: "live migration is enabled and no address is on the migration networks[ {networks}]",
 		Says:    "No VM can come here until an interface has an address in one of the networks.",
 		Data:    []Member{{"networks", "the migration networks", None}}},
-	{ID: AddressFailed, Name: "migration-address-failed", Level: Error, Title: "A migration address cannot be used",
-		Message: "port 6600 cannot be opened at {address}: {reason}",
-		Says:    "The address is there and in a migration network, and the kernel refuses to listen on it.",
-		Data:    with([]Member{{"address", "address and port", None}}, finding)},
 }
 
 var journalKinds = []Kind{

@@ -21,7 +21,6 @@ const (
 	IncomingFailed    ID = 2104
 	IncomingCancelled ID = 2105
 	IncomingChecked   ID = 2109
-	IncomingNotice    ID = 2111
 	IncomingTakenUp   ID = 2112
 )
 
@@ -79,7 +78,7 @@ var sourceKinds = []Kind{
 			{"predicted_total_ms", "upper end of the prediction", Milliseconds},
 		})},
 	{ID: MoveDone, Name: "move-done", Level: Information, Title: "A move succeeded",
-		Message: "{vm} runs on {destination}: {total_ms} in all, blackout {blackout_ms}, {wire_bytes} on {network}",
+		Message: "{vm} runs on {destination}: {total_ms} in all[, blackout {blackout_ms}][, {wire_bytes} on {network}]",
 		Says:    "The VM runs at the destination and is gone from here. All figures of the move are in the data.",
 		Data: with([]Member{toHost}, figures, []Member{
 			{"account", "computer account that acted for the operator", None},
@@ -144,9 +143,6 @@ var destinationKinds = []Kind{
 		Data:    with([]Member{fromHost, kind, phase, totalMS}, finding)},
 	{ID: IncomingChecked, Name: "incoming-move-checked", Level: Information, Title: "An incoming move was tried without moving",
 		Message: "{vm} could come from {source}", Says: "A dry run; nothing was created.", Data: []Member{fromHost}},
-	{ID: IncomingNotice, Name: "incoming-move-notice", Level: Warning, Title: "An incoming move needs attention",
-		Message: "move of {vm}: {text}", Says: "Something about the move has to be looked at.",
-		Data: []Member{{"text", "in words", None}, fromHost, phase}},
 	{ID: IncomingTakenUp, Name: "incoming-move-taken-up", Level: Warning, Title: "An unfinished incoming move was taken up again",
 		Message: "the move of {vm} from {source} was unfinished ({phase}) when the agent stopped; it is settled now",
 		Says:    "The agent stopped in the middle of an incoming move. libvirt and the journal decide who has the VM.",

@@ -152,3 +152,12 @@ func scanLog(r row) (l LogRow, err error) {
 	l.Time = stamp(at)
 	return l, err
 }
+
+// LogTop is the number of the newest entry, 0 when there is none.
+func (s *Store) LogTop(ctx context.Context) (int64, error) {
+	var top sql.NullInt64
+	if err := s.read.QueryRowContext(ctx, `SELECT max(seq) FROM log`).Scan(&top); err != nil {
+		return 0, fmt.Errorf("event log: %w", err)
+	}
+	return top.Int64, nil
+}
