@@ -113,6 +113,10 @@ func (h hyper) Admit(_ context.Context, text string, vm move.Expected) (move.Def
 		if d.Path == "" {
 			continue
 		}
+		if !ok && vm.Eject && d.Device != "disk" {
+			x.Disks[i].Path = ""
+			continue
+		}
 		if !ok || want.Format != d.Format {
 			return refuse("disk " + d.Target + " was not agreed")
 		}
