@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -105,6 +106,8 @@ func (p *program) flag(f *pflag.Flag) cobra.CompletionFunc {
 		return p.asked(hostNetworks)
 	case "remove-network":
 		return p.asked(migrationNetworks)
+	case "id":
+		return fixed(eventNumbers()...)
 	}
 	if w := words[f.Name]; w != nil {
 		return fixed(w...)
@@ -143,11 +146,14 @@ func (p *program) asked(ask func(context.Context, agent) ([]string, error)) cobr
 	}
 }
 
-// targetOf is the agent that a command line names so far.
+// targetOf is the agent that a command line names so far, of several the first.
 func targetOf(cmd *cobra.Command) target {
 	t := target{socket: DefaultSocket}
-	if f := cmd.Flags().Lookup("host"); f != nil && f.Value.Type() == "string" {
+	if f := cmd.Flags().Lookup("host"); f != nil {
 		t.host = f.Value.String()
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			t.host = strings.Join(list.GetSlice()[:min(1, len(list.GetSlice()))], "")
+		}
 	}
 	if f := cmd.Flags().Lookup("socket"); f != nil && f.Value.String() != "" {
 		t.socket = f.Value.String()
@@ -192,6 +198,13 @@ func moveIDs(verb string) func(context.Context, agent) ([]string, error) {
 		}
 		return out, err
 	}
+}
+
+func eventNumbers() (out []string) {
+	for _, k := range eventlog.All() {
+		out = append(out, described(strconv.Itoa(int(k.ID)), k.Title))
+	}
+	return out
 }
 
 // hostNetworks are the subnets in which a host has addresses.
