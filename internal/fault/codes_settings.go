@@ -5,8 +5,11 @@ const (
 	NotAvailable         Code = "not-available"
 	SettingsInvalid      Code = "settings-invalid"
 	SettingsChanged      Code = "settings-changed"
+	TemplateInvalid      Code = "template-invalid"
 	MigrationPortUnbound Code = "migration-port-unbound"
 	MigrationLimit       Code = "migration-limit"
+	MoveTimeout          Code = "move-timeout"
+	MoveNotAdjustable    Code = "move-not-adjustable"
 	HostCPUMissing       Code = "host-cpu-missing"
 	NUMANodeMissing      Code = "numa-node-missing"
 	HugePagesMissing     Code = "huge-pages-missing"
@@ -32,6 +35,10 @@ var settingsCodes = []Entry{
 		"the settings of {host} have revision {have}, not {want}: somebody changed them meanwhile",
 		"The change was decided by looking at settings that are no longer those of the host. Nothing was changed.",
 		"look again and repeat the change: `drover host show --host {host}`"},
+	{TemplateInvalid, ClassUsage, 0, "Not a template of settings",
+		"{file} is no template of a host's settings: {problem}",
+		"A template is YAML with the keys that the export writes. An unknown key or a wrong value would leave hosts half set up, so nothing is applied.",
+		"make one from a host that is right: `drover host export --host HV01`"},
 	{MigrationPortUnbound, ClassUnavailable, 0, "No migration address",
 		"{host} has no address on its migration networks ({networks}), so port 6600 is closed there",
 		"Live migration is enabled, and no interface has an address in any of the networks that are listed.",
@@ -80,4 +87,12 @@ var settingsCodes = []Entry{
 		"{host} takes the streams of {peer} only encrypted",
 		"A move is unencrypted only where the policies of both hosts say Off. The destination's did when the move began, and does not now.",
 		"start the move again, or compare the policies: `drover host compare {host} {peer}`"},
+	{MoveTimeout, ClassRefused, 0, "Time of the move is over",
+		"the transfer of VM {vm} has not come to an end within {limit}, so {host} ended it",
+		"The move was given a time budget, and at its end the guest was still changing memory, or the link was slower than expected. The VM runs on at the source.",
+		"see what is expected with `drover move {vm} --dry-run`; give it more time, `--on-timeout pause`, `--auto-converge` or a longer `--max-blackout`"},
+	{MoveNotAdjustable, ClassRefused, 0, "Move takes no other limit",
+		"the longest blackout of move {move} on {host} cannot be changed: {reason}",
+		"Only the source of a live move can change it, and only until the VM is handed over.",
+		"see how far the move is with `drover move show {move} --host {host}`"},
 }

@@ -19,15 +19,7 @@ func (s Settings) Apply(host string, ch Change) (Settings, error) {
 		return Settings{}, fault.New(fault.SettingsChanged, host, "have", strconv.FormatInt(s.Revision, 10), "want", strconv.FormatInt(*ch.IfRevision, 10))
 	}
 	next := s
-	set(&next.Incoming, ch.Incoming)
-	set(&next.Outgoing, ch.Outgoing)
-	set(&next.MaximumMigrations, ch.MaximumMigrations)
-	set(&next.MaximumStorageMigrations, ch.MaximumStorageMigrations)
-	set(&next.Authentication, ch.Authentication)
-	set(&next.Performance, ch.Performance)
-	set(&next.AnyNetwork, ch.AnyNetwork)
-	set(&next.Bandwidth, ch.Bandwidth)
-	set(&next.Encryption, ch.Encryption)
+	ch.values(&next)
 	var err error
 	if next.Networks, err = ch.networks(s.Networks); err != nil {
 		return Settings{}, invalid(host, "networks", err)
@@ -40,6 +32,19 @@ func (s Settings) Apply(host string, ch Change) (Settings, error) {
 		next.Revision++
 	}
 	return next, nil
+}
+
+// values sets what is one value each: all but the networks.
+func (ch Change) values(s *Settings) {
+	set(&s.Incoming, ch.Incoming)
+	set(&s.Outgoing, ch.Outgoing)
+	set(&s.MaximumMigrations, ch.MaximumMigrations)
+	set(&s.MaximumStorageMigrations, ch.MaximumStorageMigrations)
+	set(&s.Authentication, ch.Authentication)
+	set(&s.Performance, ch.Performance)
+	set(&s.AnyNetwork, ch.AnyNetwork)
+	set(&s.Bandwidth, ch.Bandwidth)
+	set(&s.Encryption, ch.Encryption)
 }
 
 func set[T any](to, from *T) {
@@ -97,6 +102,14 @@ func (s Settings) Change() Change {
 
 // Validate refuses settings that no host may have, with settings-invalid.
 func (s Settings) Validate(host string) error {
+	if setting, err := s.check(); err != nil {
+		return invalid(host, setting, err)
+	}
+	return nil
+}
+
+// check names the first setting that cannot be as it is.
+func (s Settings) check() (setting string, err error) {
 	for _, c := range []struct {
 		setting string
 		err     error
@@ -110,10 +123,10 @@ func (s Settings) Validate(host string) error {
 		{"encryption", known(s.Encryption, ParseEncryption)},
 	} {
 		if c.err != nil {
-			return invalid(host, c.setting, c.err)
+			return c.setting, c.err
 		}
 	}
-	return nil
+	return "", nil
 }
 
 func checkLimit(n int) error {

@@ -51,15 +51,15 @@ func scalar(b []byte) string {
 	return strings.Trim(strings.TrimSpace(string(b)), `"'`)
 }
 
-// maxTemplate bounds what is read as a template, in bytes.
-const maxTemplate = 1 << 20
+// MaxTemplate bounds what is read as a template, in bytes.
+const MaxTemplate = 1 << 20
 
 // ParseTemplate reads what Template wrote, YAML or its JSON form, into the change
 // that brings a host there: what is absent stays as it is, the networks that are
 // listed replace all. An unknown key, a wrong value and an empty document are errors.
 func ParseTemplate(b []byte) (Change, error) {
-	if len(b) > maxTemplate {
-		return Change{}, fmt.Errorf("is longer than %d bytes", maxTemplate)
+	if len(b) > MaxTemplate {
+		return Change{}, fmt.Errorf("is longer than %d bytes", MaxTemplate)
 	}
 	var t template
 	if err := config.Strict(b, &t); err != nil {
@@ -77,8 +77,40 @@ func ParseTemplate(b []byte) (Change, error) {
 	if ch.Empty() {
 		return Change{}, errors.New("has no settings")
 	}
-	_, err := Default().Apply("", ch)
-	return ch, err
+	checked := Default()
+	ch.values(&checked)
+	if ch.Networks != nil {
+		checked.Networks = *ch.Networks
+	}
+	if setting, err := checked.check(); err != nil {
+		return Change{}, fmt.Errorf("%s: %w", setting, err)
+	}
+	return ch, nil
+}
+
+// TemplateJSON is the template for programs; ParseTemplate reads its JSON too.
+func (s Settings) TemplateJSON() any {
+	type network struct {
+		Subnet    string `json:"subnet"`
+		Priority  int    `json:"priority"`
+		Bandwidth string `json:"bandwidth_limit"`
+	}
+	networks := []network{}
+	for _, n := range s.Networks {
+		networks = append(networks, network{n.Subnet.String(), n.Priority, n.Bandwidth.String()})
+	}
+	return struct {
+		Incoming                 bool           `json:"incoming_enabled"`
+		Outgoing                 bool           `json:"outgoing_enabled"`
+		MaximumMigrations        int            `json:"maximum_migrations"`
+		MaximumStorageMigrations int            `json:"maximum_storage_migrations"`
+		Authentication           Authentication `json:"authentication_type"`
+		Performance              Performance    `json:"performance_option"`
+		AnyNetwork               bool           `json:"use_any_network"`
+		Networks                 []network      `json:"networks"`
+		Bandwidth                string         `json:"bandwidth_limit"`
+		Encryption               Encryption     `json:"encryption"`
+	}{s.Incoming, s.Outgoing, s.MaximumMigrations, s.MaximumStorageMigrations, s.Authentication, s.Performance, s.AnyNetwork, networks, s.Bandwidth.String(), s.Encryption}
 }
 
 // templateNotes say what a key takes, above it.
