@@ -80,16 +80,19 @@ func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.H
 	}
 	roles := roles{cfg.Roles}
 	registry, metrics := newRegistry()
+	pacer := newPacer(kept.get)
 	reasons := &explainer{kerberos: kerberos, log: o.Log}
 	moves := move.NewManager(move.Options{
 		Host: cfg.Host, RunDir: cfg.RunDir, Settings: kept.get, Roots: cfg.Storage.Roots,
 		Hypervisor: hypervisor{Host: local, cfg: cfg, roots: disks.roots.Dirs()}, Storage: disks, Store: journal, Log: o.Log, Inject: o.Inject, Ended: metrics.observe,
 		Connector: &connector{host: cfg.Host, settings: kept.get, kerberos: kerberos, now: o.Now,
-			explain: reasons.explain},
+			explain: reasons.explain, pacer: pacer, have: stream.Interfaces},
 	})
 	door := &doorman{host: cfg.Host, kerberos: kerberos, roles: roles, moves: moves, log: o.Log, now: o.Now}
 	listener, err := stream.Listen(ctx, stream.ListenOptions{
-		Addrs: func() ([]netip.Addr, error) { return stream.LocalAddrs(kept.get().Subnets()) },
+		Addrs:   func() ([]netip.Addr, error) { return migrationAddrs(kept.get()) },
+		Allowed: func(a netip.Addr) bool { return allows(kept.get(), a) },
+		Plain:   func() bool { return kept.get().Encryption.Plain() }, Pace: pacer.pace,
 		Port:  stream.Port, Host: cfg.Host, Identity: identity, OnControl: door.serve, Log: o.Log,
 	})
 	if err != nil {

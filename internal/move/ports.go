@@ -153,6 +153,9 @@ type Session interface {
 	Forward(kind string, channel int, socket string) error
 	// Err is the first thing that went wrong on a data stream, nil if nothing.
 	Err() error
+	// Verify holds the kernel's addresses of every stream against Networks:
+	// "network-mismatch".
+	Verify() error
 	Streams() []StreamProof
 }
 

@@ -105,7 +105,7 @@ func (s *source) Run(ctx context.Context) (err error) {
 		{Authorise, s.authorise},
 		{Prepare, s.prepare},
 		{Connect, s.connect},
-		{Transfer, s.transfer},
+		{Transfer, s.carried},
 		{Handover, s.handover},
 		{Finish, s.finish},
 		{Confirm, s.confirm},
@@ -373,6 +373,15 @@ func (s *source) connect(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// carried transfers, and fails closed when a stream ran where the plan does not
+// have it: nothing is handed over that went another way.
+func (s *source) carried(ctx context.Context) error {
+	if err := s.transfer(ctx); err != nil {
+		return err
+	}
+	return s.session.Verify()
 }
 
 // transfer carries memory and disks until the destination has everything and
