@@ -12,6 +12,7 @@ import (
 	"drover/internal/fault"
 	"drover/internal/krb"
 	"drover/internal/move"
+	"drover/internal/plan"
 	"drover/internal/record"
 	"drover/internal/settings"
 	"drover/internal/spn"
@@ -26,6 +27,10 @@ type connector struct {
 	kerberos *krb.Host
 	explain  func(ctx context.Context, err error) error
 	now      func() time.Time
+	pacer    *pacer
+	// have are this host's addresses with their prefix lengths.
+	have func() ([]netip.Prefix, error)
+	port uint16 // of the destination's agent, 0: stream.Port
 }
 
 // maxSkew is what Kerberos allows between two clocks (RFC 4120 7.2, default).
@@ -76,12 +81,15 @@ func (c *connector) Authorise(ctx context.Context, destination string, op move.O
 				return err
 			}
 		}
-		networks, err := c.network(ctx, destination, t)
+		groups, passed, err := c.networks(ctx, destination, t)
 		if err != nil {
 			return err
 		}
-		s, err = c.open(ctx, destination, networks, t, second)
-		return err
+		if s, err = c.open(ctx, destination, groups, t, second); err != nil {
+			return err
+		}
+		s.passed = append(passed, s.passed...)
+		return nil
 	})
 	if err != nil {
 		return nil, c.explain(ctx, err)
@@ -103,54 +111,27 @@ func (c *connector) evidence(ctx context.Context, op move.Operator) (krb.Evidenc
 	return ev, "protocol-transition", err
 }
 
-// network asks the destination's management API, as the operator, where it
-// takes migrations, and chooses the first network that both sides have.
-func (c *connector) network(ctx context.Context, destination string, t *krb.Ticket) ([]record.Route, error) {
+// networks asks the destination's management API, as the operator, where it takes
+// migrations, and lists what both sides have.
+func (c *connector) networks(ctx context.Context, destination string, t *krb.Ticket) ([]plan.Group, []record.Passed, error) {
 	cl, err := api.NewClient(api.ClientOptions{Address: destination, Host: c.host, Initiator: ticketInitiator{t}})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer cl.Close()
 	info, err := cl.Host(ctx)
 	if fault.Is(err, fault.RoleMissing) {
 		// To look there takes the viewer's role, but a viewer could not move either.
 		f := fault.From(err)
-		return nil, fault.New(fault.RoleMissing, f.Host, "operator", t.Client(), "role", string(roleOperator))
+		return nil, nil, fault.New(fault.RoleMissing, f.Host, "operator", t.Client(), "role", string(roleOperator))
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if !info.Migration.Settings.Incoming {
-		return nil, fault.New(fault.MigrationDisabled, info.Host, "direction", "incoming")
+		return nil, nil, fault.New(fault.MigrationDisabled, info.Host, "direction", "incoming")
 	}
 	return c.choose(destination, info.Migration)
-}
-
-func (c *connector) choose(destination string, theirs api.MigrationInfo) ([]record.Route, error) {
-	for _, n := range c.settings().Subnets() {
-		local, err := stream.LocalAddrs([]netip.Prefix{n})
-		if err != nil {
-			return nil, err
-		}
-		for _, a := range theirs.Addresses {
-			if len(local) > 0 && n.Contains(a.Addr()) {
-				return []record.Route{{Subnet: n, Source: local[0], Destination: a.Addr()}}, nil
-			}
-		}
-	}
-	return nil, fault.New(fault.NoCommonNetwork, c.host, "destination", destination,
-		"source_networks", networkList(c.settings().Subnets()), "destination_networks", networkList(theirs.Settings.Subnets()))
-}
-
-func networkList(ns []netip.Prefix) string {
-	if len(ns) == 0 {
-		return "none"
-	}
-	var out []string
-	for _, n := range ns {
-		out = append(out, n.String())
-	}
-	return strings.Join(out, ", ")
 }
 
 // Settle opens a control stream as this host itself, on the network of the move:
@@ -160,19 +141,31 @@ func (c *connector) Settle(ctx context.Context, destination string, ns []record.
 	if err != nil {
 		return nil, err
 	}
-	return c.open(ctx, destination, ns, t, nil)
+	// A network of the plan that this host no longer allows is not used for this
+	// either.
+	var groups []plan.Group
+	var theirs []netip.Prefix
+	for _, r := range ns {
+		theirs = append(theirs, r.Subnet)
+		if allows(c.settings(), r.Source) {
+			groups = append(groups, plan.Group{Priority: r.Priority, Routes: []record.Route{r}})
+		}
+	}
+	if len(groups) == 0 {
+		return nil, fault.New(fault.NoCommonNetwork, c.host, "destination", destination,
+			"source_networks", networksText(c.settings()), "destination_networks", networkList(theirs))
+	}
+	return c.open(ctx, destination, groups, t, nil)
 }
 
 // open dials the migration port and authenticates both ends.
-func (c *connector) open(ctx context.Context, destination string, ns []record.Route, t, storage *krb.Ticket) (*session, error) {
-	n := ns[0]
-	opts := stream.DialOptions{Local: n.Source, Remote: netip.AddrPortFrom(n.Destination, stream.Port), Host: c.host, Peer: destination}
-	u, err := stream.DialControl(ctx, opts)
+func (c *connector) open(ctx context.Context, destination string, groups []plan.Group, t, storage *krb.Ticket) (*session, error) {
+	r, err := c.reach(ctx, destination, groups)
 	if err != nil {
 		return nil, err
 	}
-	s := &session{opts: opts, networks: ns, host: c.host}
-	ctl, err := u.Authenticate(ctx, func(ctx context.Context, x stream.Exchange) (string, error) {
+	s := &session{opts: r.opts, networks: r.routes, passed: r.passed, host: c.host, pacer: c.pacer}
+	ctl, err := r.conn.Authenticate(ctx, func(ctx context.Context, x stream.Exchange) (string, error) {
 		e := exchange{x: x, host: c.host, peer: destination}
 		s.peer, err = c.introduce(ctx, e, t, storage)
 		return destination, err
@@ -181,6 +174,10 @@ func (c *connector) open(ctx context.Context, destination string, ns []record.Ro
 		return nil, err
 	}
 	s.Control = ctl
+	if err := s.Verify(); err != nil {
+		s.Close()
+		return nil, err
+	}
 	return s, nil
 }
 

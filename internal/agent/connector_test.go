@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -12,37 +11,10 @@ import (
 
 	"go.uber.org/goleak"
 
-	"drover/internal/api"
 	"drover/internal/fault"
-	"drover/internal/settings"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func TestNetworkIsTheFirstThatBothHave(t *testing.T) {
-	loop4, other := netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("203.0.113.0/24")
-	c := &connector{host: "HV01", settings: on(other, loop4)}
-	ns, err := c.choose("HV02", api.MigrationInfo{Addresses: []netip.AddrPort{
-		netip.MustParseAddrPort("198.51.100.7:6600"), netip.MustParseAddrPort("203.0.113.9:6600"), netip.MustParseAddrPort("127.0.0.9:6600")}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := ns[0]
-	// This machine has no address in the first network, so the second it is.
-	if n.Subnet != loop4 || n.Destination != netip.MustParseAddr("127.0.0.9") || !loop4.Contains(n.Source) {
-		t.Errorf("chose %+v", n)
-	}
-}
-
-func TestNoCommonNetworkNamesWhatEachHas(t *testing.T) {
-	c := &connector{host: "HV01", settings: on(netip.MustParsePrefix("127.0.0.0/8"))}
-	_, err := c.choose("HV02", api.MigrationInfo{Settings: on(netip.MustParsePrefix("203.0.113.0/24"))(),
-		Addresses: []netip.AddrPort{netip.MustParseAddrPort("203.0.113.9:6600")}})
-	f := fault.From(err)
-	if f == nil || f.Code != fault.NoCommonNetwork || f.Args["source_networks"] != "127.0.0.0/8" || f.Args["destination_networks"] != "203.0.113.0/24" {
-		t.Fatalf("got %v", err)
-	}
-}
 
 func TestClocksMayDifferByFiveMinutes(t *testing.T) {
 	now := time.Date(2026, 11, 20, 22, 0, 0, 0, time.UTC)
@@ -98,13 +70,4 @@ func TestRelaysThatNobodyOpenedClose(t *testing.T) {
 	if r.own(func(context.Context) {}) {
 		t.Error("own after close")
 	}
-}
-
-// on are settings with these networks.
-func on(networks ...netip.Prefix) func() settings.Settings {
-	s := settings.Default()
-	for i, n := range networks {
-		s.Networks = append(s.Networks, settings.Network{Subnet: n, Priority: i})
-	}
-	return func() settings.Settings { return s }
 }

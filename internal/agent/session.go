@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"strconv"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"drover/internal/move"
 	"drover/internal/plan"
 	"drover/internal/record"
+	"drover/internal/settings"
 	"drover/internal/stream"
 	"drover/internal/wire"
 )
@@ -20,7 +22,9 @@ import (
 type session struct {
 	*stream.Control
 	host       string
-	opts       stream.DialOptions
+	opts       stream.DialOptions // but for the addresses, which are the networks'
+	pacer      *pacer
+	codec      stream.Codec
 	networks   []record.Route
 	passed     []record.Passed
 	delegation record.Delegation
@@ -33,16 +37,28 @@ type session struct {
 func (s *session) Networks() []record.Route      { return s.networks }
 func (s *session) Passed() []record.Passed       { return s.passed }
 func (s *session) Delegation() record.Delegation { return s.delegation }
-func (s *session) Cipher() string                { return "TLS 1.3, " + s.Info().CipherSuite }
 func (s *session) Peer() wire.AuthReply          { return s.peer }
 func (s *session) Err() error                    { return s.relay.failure() }
 
-// Bind says which session of the destination the data streams belong to.
-func (s *session) Bind(id, secret []byte, _ plan.Carriage) error {
+// Cipher is what encrypts the data streams, "" when nothing does.
+func (s *session) Cipher() string {
+	if s.opts.Plain {
+		return ""
+	}
+	return "TLS 1.3, " + s.Info().CipherSuite
+}
+
+// Bind says which session of the destination the data streams belong to, and how
+// they are carried.
+func (s *session) Bind(id, secret []byte, how plan.Carriage) error {
 	if len(id) != 16 || len(secret) != 32 {
 		return fault.New(fault.ProtocolError, s.host, "peer", s.opts.Peer, "problem", "a session id or secret of the wrong length")
 	}
 	s.data = stream.NewSession([16]byte(id), [32]byte(secret), s.opts.Peer)
+	s.opts.Plain, s.opts.Pace, s.codec = how.Plain, s.pacer.ofMove(how.Bandwidth), stream.TCPIP
+	if how.Performance == settings.Compression {
+		s.codec = stream.Compression
+	}
 	s.relay.init()
 	return nil
 }
@@ -92,28 +108,68 @@ func (s *session) serve(ctx context.Context, ln net.Listener, kind stream.Kind, 
 	}
 }
 
-// dial opens one data stream on the network of the plan.
-func (s *session) dial(ctx context.Context, kind stream.Kind, index uint32) (*stream.Stream, error) {
-	st, err := s.data.DialData(ctx, s.opts, kind, index)
+// dial opens one data stream on its turn of the plan's networks, or on the next
+// one where that does not connect.
+func (s *session) dial(ctx context.Context, kind stream.Kind, index uint32) (st *stream.Stream, err error) {
+	first := turn(kind, index)
+	for i := range s.networks {
+		st, err = s.data.DialData(ctx, to(s.opts, s.networks[(first+i)%len(s.networks)]), kind, index)
+		if !fault.Is(err, fault.MigrationPort) || ctx.Err() != nil {
+			break
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
-	if err := s.checkNetwork(st); err != nil {
+	if kind == stream.KindMemory {
+		err = st.SetCodec(s.codec)
+	}
+	if err == nil {
+		err = checkNetwork(s.host, s.data.String(), s.networks, st.Info())
+	}
+	if err != nil {
 		st.Abort(err)
 		return nil, err
 	}
 	return st, nil
 }
 
-// checkNetwork holds the sockets' addresses against the plan.
-func (s *session) checkNetwork(st *stream.Stream) error {
-	local, remote := st.Addrs()
-	subnet := s.networks[0].Subnet
-	if subnet.Contains(local.Addr().Unmap()) && subnet.Contains(remote.Addr().Unmap()) {
-		return nil
+// turn spreads the streams of a move over its networks. Disks begin one further
+// than memory, so that a move of one connection each uses two.
+func turn(kind stream.Kind, index uint32) int {
+	n := int(index&(1<<channelBits-1)) + int(index>>channelBits)
+	if kind == stream.KindDisk {
+		n++
 	}
-	return fault.New(fault.NetworkMismatch, s.host, "move", s.data.String(), "local", local.String(), "remote", remote.String(),
-		"network", subnet.String())
+	return n
+}
+
+// checkNetwork holds a connection's addresses, which are the kernel's, against the
+// plan.
+func checkNetwork(host, id string, networks []record.Route, in stream.StreamInfo) error {
+	var subnets []netip.Prefix
+	for _, r := range networks {
+		if in.Local.Addr() == r.Source && in.Remote.Addr() == r.Destination {
+			return nil
+		}
+		subnets = append(subnets, r.Subnet)
+	}
+	return fault.New(fault.NetworkMismatch, host, "move", id, "local", in.Local.String(), "remote", in.Remote.String(),
+		"network", networkList(subnets))
+}
+
+// Verify holds every connection that there was against the plan.
+func (s *session) Verify() error {
+	all, id := []stream.StreamInfo{s.Info()}, "(control)"
+	if s.data != nil {
+		all, id = append(all, s.data.Streams()...), s.data.String()
+	}
+	for _, in := range all {
+		if err := checkNetwork(s.host, id, s.networks, in); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Streams tells what each connection carried, and where it ran.
