@@ -2,9 +2,11 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"drover/internal/cmdlet"
@@ -13,27 +15,24 @@ import (
 	"drover/internal/settings"
 )
 
-// runNative carries a call out by the verb that does the same, on each host.
+// runNative carries a call out by the verb that does the same: once for all hosts
+// where the verb takes several, else on one after the other.
 func (p *program) runNative(ctx context.Context, call *cmdlet.Call, d *dressing) error {
 	hosts := d.hosts(call)
-	if len(hosts) > 1 && p.out != table {
+	if len(hosts) == 1 || call.Together() && !slices.Contains(hosts, "") {
+		return p.nativeOn(ctx, call, d, hosts)
+	}
+	if p.out != table {
 		return p.documents(ctx, call, d, hosts)
 	}
 	var first error
 	for _, host := range hosts {
-		err := p.nativeOn(ctx, call, d, host)
-		if err == nil {
-			continue
-		}
-		if len(hosts) == 1 {
-			return err
-		}
-		p.report(err)
-		if first == nil {
-			first = reported{err}
-		}
-		if stopsAt(call, err) {
-			break
+		if err := p.nativeOn(ctx, call, d, []string{host}); err != nil {
+			p.report(err)
+			first = cmp.Or[error](first, reported{err})
+			if stopsAt(call, err) {
+				break
+			}
 		}
 	}
 	return first
@@ -44,8 +43,8 @@ func stopsAt(call *cmdlet.Call, err error) bool {
 	return strings.EqualFold(call.Text("ErrorAction"), "stop") || fault.Is(err, fault.Cancelled) || fault.Is(err, fault.NeedConfirm)
 }
 
-// documents is runNative for several hosts with one document for all: an array of
-// what the verb prints for each.
+// documents runs the verb on one host after the other and makes one document: an
+// array of what it prints for each.
 func (p *program) documents(ctx context.Context, call *cmdlet.Call, d *dressing, hosts []string) error {
 	form, out := p.out, p.stdout
 	defer func() { p.out, p.stdout = form, out }()
@@ -54,16 +53,12 @@ func (p *program) documents(ctx context.Context, call *cmdlet.Call, d *dressing,
 	for _, host := range hosts {
 		var b bytes.Buffer
 		p.out, p.stdout = jsonForm, &b
-		err := p.nativeOn(ctx, call, d, host, "-o", "json")
+		err := p.nativeOn(ctx, call, d, []string{host}, "-o", "json")
 		if err != nil {
 			p.report(err)
-			if first == nil {
-				first = reported{err}
-			}
+			first = cmp.Or[error](first, reported{err})
 		}
-		if b.Len() > 0 {
-			all = append(all, json.RawMessage(b.Bytes()))
-		}
+		all = append(all, oneByOne(b.Bytes())...)
 		if err != nil && stopsAt(call, err) {
 			break
 		}
@@ -75,11 +70,19 @@ func (p *program) documents(ctx context.Context, call *cmdlet.Call, d *dressing,
 	return first
 }
 
-// nativeOn runs the verb on one host, or tells what it would be.
-func (p *program) nativeOn(ctx context.Context, call *cmdlet.Call, d *dressing, host string, more ...string) error {
+// oneByOne are the elements of an array, or the one document that is none.
+func oneByOne(b []byte) (list []json.RawMessage) {
+	if len(b) == 0 || json.Unmarshal(b, &list) == nil {
+		return list
+	}
+	return []json.RawMessage{b}
+}
+
+// nativeOn runs the verb on hosts, or tells what it would be.
+func (p *program) nativeOn(ctx context.Context, call *cmdlet.Call, d *dressing, hosts []string, more ...string) error {
 	var present []settings.Network
 	if call.NeedsNetworks() {
-		err := p.with(ctx, d.at(host), func(a agent) error {
+		err := p.with(ctx, d.at(hosts[0]), func(a agent) error {
 			s, err := a.Settings(ctx)
 			present = s.Networks
 			return err
@@ -88,10 +91,10 @@ func (p *program) nativeOn(ctx context.Context, call *cmdlet.Call, d *dressing, 
 			return err
 		}
 	}
-	if host == d.target.host {
-		host = "" // it is among the options
+	if hosts[0] == d.target.host {
+		hosts = nil // it is among the options, or this machine
 	}
-	args, err := call.Native(host, present)
+	args, err := call.Native(hosts, present)
 	if err != nil {
 		return misuseOf(call.Cmdlet, err)
 	}

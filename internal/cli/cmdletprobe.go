@@ -46,7 +46,7 @@ func (p *program) testConnection(ctx context.Context, call *cmdlet.Call, d *dres
 	}
 	reached := false
 	for _, a := range addresses[:min(len(addresses), maxProbed)] {
-		source, err := connectOnce(ctx, netip.AddrPortFrom(a, uint16(port)))
+		source, err := p.tryPort(ctx, netip.AddrPortFrom(a, uint16(port)))
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -13,12 +14,14 @@ import (
 	"log/slog"
 	"math/big"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -34,15 +37,34 @@ func TestMain(m *testing.M) {
 	}})
 }
 
-// testProgram is drover, with the sign-in of fakeSignIn if a principal is set.
+// testProgram is drover, with the sign-in of fakeSignIn if a principal is set. A host
+// is then where the variable of its name says, hv02 for HV02, and the local agent at
+// TEST_SOCKET, so that scripts can have command lines as documents have them.
 func testProgram() *program {
 	p := newProgram(os.Stdin, os.Stdout, os.Stderr)
+	p.tryPort = fakePort
 	if who := os.Getenv("TEST_PRINCIPAL"); who != "" {
 		p.connect = func(_ context.Context, t target, retrying func(error, time.Duration)) (agent, error) {
-			return api.NewClient(api.ClientOptions{Address: t.host, Initiator: meeting{fakeSignIn{who}, t.host}, Retrying: retrying})
+			address := cmp.Or(os.Getenv(strings.ToLower(t.host)), t.host)
+			if t.host == "" {
+				address = "unix:" + cmp.Or(os.Getenv("TEST_SOCKET"), t.socket)
+			}
+			return api.NewClient(api.ClientOptions{Address: address, Initiator: meeting{fakeSignIn{who}, t.host}, Retrying: retrying})
 		}
 	}
 	return p
+}
+
+// fakePort is a network on which migration addresses ending in 1 answer, and those
+// ending in 2 refuse.
+func fakePort(_ context.Context, to netip.AddrPort) (string, error) {
+	switch to.Addr().String() {
+	case "192.168.10.1":
+		return "192.168.10.9", nil
+	case "192.168.10.2":
+		return "", syscall.ECONNREFUSED
+	}
+	return "", os.ErrDeadlineExceeded
 }
 
 // fakeSignIn is both halves of a sign-in in which the client just says who it

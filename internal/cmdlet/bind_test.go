@@ -89,7 +89,7 @@ func TestCommandLinesBecomeVerbs(t *testing.T) {
 			t.Errorf("%s: %v", line, err)
 			continue
 		}
-		got, err := call.Native("", present(t))
+		got, err := call.Native(nil, present(t))
 		if s := strings.Join(got, " "); err != nil || s != want {
 			t.Errorf("%s\n  %s %v, want\n  %s", line, s, err, want)
 		}
@@ -149,7 +149,7 @@ func TestCommandLinesThatAreRefused(t *testing.T) {
 	} {
 		call, err := read(t, line)
 		if err == nil {
-			_, err = call.Native("", present(t))
+			_, err = call.Native(nil, present(t))
 		}
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s\n  %v, want %q", line, err, want)

@@ -12,10 +12,9 @@ import (
 	"drover/internal/settings"
 )
 
-// Native gives the arguments of drover that do what the call says, on one host, ""
-// being this machine. present are the host's migration networks, which only the
-// cmdlets about those look at.
-func (call *Call) Native(host string, present []settings.Network) ([]string, error) {
+// Native gives the arguments of drover that do what the call says, on hosts, ""
+// being this machine. present are the host's migration networks, where NeedsNetworks.
+func (call *Call) Native(hosts []string, present []settings.Network) ([]string, error) {
 	c := call.Cmdlet
 	args := append([]string{}, c.Verb...)
 	var more []string
@@ -40,8 +39,10 @@ func (call *Call) Native(host string, present []settings.Network) ([]string, err
 		return nil, err
 	}
 	args = append(args, more...)
-	if host != "" {
-		args = append(args, "--host", host)
+	for _, h := range hosts {
+		if h != "" {
+			args = append(args, "--host", h)
+		}
 	}
 	return append(args, call.Own...), nil
 }
@@ -222,6 +223,11 @@ func vhds(s string) (disks []string, err error) {
 		return nil, fmt.Errorf("-Vhds %q has no @{SourceFilePath=...; DestinationFilePath=...}", s)
 	}
 	return disks, nil
+}
+
+// Together reports whether the verb takes several hosts at once.
+func (call *Call) Together() bool {
+	return !call.NeedsNetworks() && slices.Equal(call.Cmdlet.Verb, []string{"host", "set"})
 }
 
 // PlansItself reports whether the verb has a dry run of its own, or changes nothing.

@@ -136,7 +136,7 @@ func Expand(args []string) ([]string, error) {
 	var out []string
 	for i, a := range args {
 		line := prompt.ReplaceAllString(a, "")
-		whole := i == 0 && strings.ContainsAny(strings.TrimSpace(line), " \t|\u00a0") && beginsWithCmdlet(line)
+		whole := i == 0 && (line != a || strings.ContainsAny(strings.TrimSpace(line), " \t|\u00a0")) && beginsWithCmdlet(line)
 		if !whole && !strings.HasPrefix(strings.TrimSpace(a), "|") {
 			out = append(out, a)
 			continue

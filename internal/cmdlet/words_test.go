@@ -33,6 +33,7 @@ func TestExpandTouchesOnlyWhatIsQuotedWhole(t *testing.T) {
 		"Get-VMHost":                          "Get-VMHost",
 		"Get-VMHost | fl *Migration*":         "Get-VMHost,|,fl,*Migration*",
 		`PS C:\> Set-VMHost -Max 3`:           "Set-VMHost,-Max,3",
+		`PS C:\> Enable-VMMigration`:          "Enable-VMMigration",
 		`PS C:\Windows\system32> klist purge`: "klist,purge",
 		"get-vm|ft":                           "get-vm,|,ft",
 		"frob | fl":                           "frob | fl",
@@ -85,7 +86,7 @@ func FuzzBind(f *testing.F) {
 			if _, err := call.Shape.Choose(c.Properties); err != nil && !c.Open && c.Properties != nil {
 				t.Errorf("%s %q was accepted, and then %v", c.Name, words, err)
 			}
-			args, err := call.Native("HV01", nil)
+			args, err := call.Native([]string{"HV01"}, nil)
 			if err == nil && c.Verb != nil && c.Tool == nil && !slices.Equal(args[:len(c.Verb)], c.Verb) {
 				t.Errorf("%s %q became %q", c.Name, words, args)
 			}
