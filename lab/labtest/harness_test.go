@@ -71,9 +71,7 @@ type machine struct {
 // checked its memory. change, when given, alters the options.
 func (s *site) newVM(t *testing.T, host, name string, number byte, change ...func(*lab.VMOptions)) *machine {
 	t.Helper()
-	p := guest.DefaultParams()
-	p.Memory, p.Rewrite = 64<<20, 4<<20
-	o := lab.VMOptions{Name: name, Number: number, Disks: []lab.VMDisk{{MiB: 64}}, Params: &p}
+	o := smallVM(name, number)
 	for _, f := range change {
 		f(&o)
 	}
@@ -102,6 +100,13 @@ func (s *site) observe(t *testing.T, vm *machine) {
 	if _, err := watch.Alive(ctx); err != nil {
 		t.Fatalf("the guest does not come up: %v", err)
 	}
+}
+
+// smallVM is a guest that boots and moves quickly, with one disk.
+func smallVM(name string, number byte) lab.VMOptions {
+	p := guest.DefaultParams()
+	p.Memory, p.Rewrite = 64<<20, 4<<20
+	return lab.VMOptions{Name: name, Number: number, Disks: []lab.VMDisk{{MiB: 64}}, Params: &p}
 }
 
 func (s *site) virsh(t *testing.T, host string, args ...string) string {
