@@ -84,7 +84,7 @@ func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.H
 	reasons := &explainer{kerberos: kerberos, log: o.Log}
 	moves := move.NewManager(move.Options{
 		Host: cfg.Host, RunDir: cfg.RunDir, Settings: kept.get, Roots: cfg.Storage.Roots,
-		Hypervisor: hypervisor{Host: local, cfg: cfg, roots: disks.roots.Dirs()}, Storage: disks, Store: journal, Log: o.Log, Inject: o.Inject, Ended: metrics.observe,
+		Hypervisor: hypervisor{Host: local, cfg: cfg, roots: disks.roots.Dirs()}, Storage: disks, Store: journal, Log: o.Log, Inject: o.Inject, Measurer: &measurer{}, Ended: metrics.observe,
 		Connector: &connector{host: cfg.Host, settings: kept.get, kerberos: kerberos, now: o.Now,
 			explain: reasons.explain, pacer: pacer, have: stream.Interfaces},
 	})

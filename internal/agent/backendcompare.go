@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"drover/internal/api"
-	"drover/internal/fault"
 	"drover/internal/record"
 )
 
@@ -18,9 +17,4 @@ func (b *backend) Compare(ctx context.Context, c api.Caller, r record.Request) (
 	out, err := b.moves.Compare(ctx, op, r)
 	b.audit(ctx, c, "compare", r.VM, err, r)
 	return out, err
-}
-
-// AdjustMove changes a move under way.
-func (b *backend) AdjustMove(context.Context, api.Caller, string, api.Adjustment) (record.Record, error) {
-	return record.Record{}, fault.New(fault.NotAvailable, b.cfg.Host, "what", "adjusting a move", "instead", "drover move show")
 }

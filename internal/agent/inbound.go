@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"drover/internal/fault"
@@ -147,6 +148,7 @@ type inbound struct {
 
 	mu      sync.Mutex
 	sockets map[string]string // kind and channel: where its streams go
+	probes     atomic.Int32 // of the link, see sink
 }
 
 func (in *inbound) Caller() move.Caller { return in.caller }
@@ -193,6 +195,10 @@ func (in *inbound) acceptAll(ctx context.Context) {
 		if err != nil {
 			st.Abort(err)
 			in.relay.failed(err)
+			continue
+		}
+		if st.Kind() == stream.KindProbe {
+			in.sink(st)
 			continue
 		}
 		in.relay.carry(st, local)

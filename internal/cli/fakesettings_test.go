@@ -57,14 +57,13 @@ func (f *fakeAgent) Compare(_ context.Context, _ api.Caller, r record.Request) (
 	return out, nil
 }
 
-func (f *fakeAgent) AdjustMove(_ context.Context, _ api.Caller, id string, _ api.Adjustment) (record.Record, error) {
-	return f.record(), f.known(id)
-}
-
-func (f *fakeAgent) Events(context.Context, api.EventFilter) ([]eventlog.Entry, error) {
-	return nil, nil
-}
-
-func (f *fakeAgent) WatchEvents(context.Context, api.EventFilter) iter.Seq2[eventlog.Entry, error] {
-	return func(func(eventlog.Entry, error) bool) {}
+func (f *fakeAgent) AdjustMove(_ context.Context, _ api.Caller, id string, a api.Adjustment) (record.Record, error) {
+	if err := f.known(id); err != nil {
+		return record.Record{}, err
+	}
+	if err := f.refusal("adjust"); err != nil {
+		return record.Record{}, err
+	}
+	f.change(func() { f.rec.Request.MaxBlackoutMS = a.MaxBlackoutMS })
+	return f.record(), nil
 }

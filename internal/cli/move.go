@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,25 +16,25 @@ import (
 )
 
 type moveOptions struct {
-	target      target
-	vm          string
-	to          string
-	storage     bool
-	storagePath string
-	retain      bool
-	connections int
-	blackout    time.Duration
-	dryRun      bool
-	detach      bool
-	yes         bool
+	target   target
+	vms      []string
+	vm       string // by --vm
+	all      bool
+	to       string
+	how      moveFlags
+	priority int
+	noWait   bool
+	dryRun   bool
+	detach   bool
+	yes      bool
 }
 
 func newMove(p *program) *cobra.Command {
 	var o moveOptions
 	cmd := &cobra.Command{
-		Use:   "move VM --to HOST",
-		Short: "Move a VM to another host, and look after moves",
-		Long: `Move a VM from one host to another. A running VM moves live, a paused one stays
+		Use:   "move VM... --to HOST",
+		Short: "Move VMs to another host, and look after moves",
+		Long: `Move VMs from one host to another. A running VM moves live, a paused one stays
 paused, a shut-off one moves by definition and storage.
 
 The plan is printed first, then progress on stderr, then a summary. The move is
@@ -42,87 +43,105 @@ without asking, and so does SIGINT or SIGTERM where nobody can be asked. If
 drover is killed or loses its connection, the move goes on; see it with
 "drover move watch ID".
 
+Several VMs are started together, and drover stays with all of them: a line for
+each on stderr, then a table of how each ended. --all moves every VM of the
+host, and asks first. A host carries out only so many moves at once (see
+"drover host show"); those above the limit of either host wait, by --priority
+and then in the order of their start, unless --no-wait is given.
+
 A VM that is called like one of the verbs below is given with --vm.`,
 		Example: `  drover move APP01 --host HV01 --to HV02 --include-storage
   drover move APP01 --host HV01 --to HV02 --dry-run
   drover move APP01 --to HV02 --detach        on HV01 itself, by the local socket
+  drover move APP01 APP02 --host HV01 --to HV02 --include-storage --priority 10
+  drover move --all --host HV01 --to HV02 --include-storage --yes
   drover move --vm watch --host HV01 --to HV02`,
-		Args: func(cmd *cobra.Command, args []string) error { return o.takeVM(cmd, args) },
+		Args: func(cmd *cobra.Command, args []string) error { return o.takeVMs(cmd, args) },
 		RunE: p.signalVerb(func(ctx context.Context, signals <-chan os.Signal, _ []string) error {
+			if err := o.check(); err != nil {
+				return err
+			}
+			if o.all || len(o.vms) > 1 {
+				return p.runMoves(ctx, signals, o)
+			}
 			return p.runMove(ctx, signals, o)
 		}),
 	}
 	f := cmd.Flags()
 	o.target.flags(f)
 	f.StringVar(&o.vm, "vm", "", "the VM, for `name`s that are also verbs")
+	f.BoolVar(&o.all, "all", false, "all VMs of the host, also those that are shut off")
 	f.StringVar(&o.to, "to", "", "`name` of the destination host")
-	f.BoolVar(&o.storage, "include-storage", false, "copy the disks that the destination cannot see")
-	f.StringVar(&o.storagePath, "destination-storage-path", "", "`directory` on the destination for the copied disks")
-	f.BoolVar(&o.retain, "retain-vhd-copies-on-source", false, "keep the source's disk files after the move")
-	f.IntVar(&o.connections, "connections", 0, "`number` of parallel memory connections, 1 to 16 (default: one plain connection)")
-	f.DurationVar(&o.blackout, "max-blackout", 0, "longest blackout that QEMU may plan for, `duration` such as 300ms (default: QEMU's, 300ms)")
+	o.how.flags(f)
+	f.IntVar(&o.priority, "priority", 0, "of the moves that wait the one with the higher `number` goes first, -100 to 100")
+	f.BoolVar(&o.noWait, "no-wait", false, "fail at once where a limit of simultaneous migrations is reached")
 	f.BoolVar(&o.dryRun, "dry-run", false, "stop after the plan; nothing is changed on either host")
 	f.BoolVar(&o.detach, "detach", false, "start the move, print its id and return")
-	f.BoolVar(&o.yes, "yes", false, "answer questions with yes: Ctrl-C cancels at once")
-	cmd.AddCommand(newMoveWatch(p), newMoveCancel(p), newMoveShow(p), newMoveList(p), newMoveResolve(p))
+	f.BoolVar(&o.yes, "yes", false, "answer questions with yes: --all moves at once, and so Ctrl-C cancels")
+	cmd.AddCommand(newMoveWatch(p), newMoveCancel(p), newMoveSet(p), newMoveShow(p), newMoveList(p), newMoveResolve(p))
 	return cmd
 }
 
-// takeVM finds the VM among argument and flag.
-func (o *moveOptions) takeVM(cmd *cobra.Command, args []string) error {
+// takeVMs finds the VMs among arguments and flags.
+func (o *moveOptions) takeVMs(cmd *cobra.Command, args []string) error {
 	switch {
-	case len(args) == 1 && o.vm == "":
-		o.vm = args[0]
-	case len(args) == 1:
+	case o.vm != "" && len(args) > 0:
 		return fmt.Errorf("the VM is given twice: %q and --vm %q", args[0], o.vm)
-	case len(args) > 1:
-		return fmt.Errorf("move takes one VM, not %q%s", args, didYouMean(cmd, args[0]))
+	case o.all && (o.vm != "" || len(args) > 0):
+		return fmt.Errorf("--all and the name of a VM exclude each other")
+	case len(args) > 1 && o.to == "" && didYouMean(cmd, args[0]) != "":
+		return fmt.Errorf("%s has no verb %q%s", cmd.CommandPath(), args[0], didYouMean(cmd, args[0]))
+	case o.vm != "":
+		o.vms = []string{o.vm}
+	default:
+		o.vms = args
+	}
+	for i, vm := range o.vms {
+		if vm == "" || slices.Contains(o.vms[:i], vm) {
+			return fmt.Errorf("the name %q is empty or given twice", vm)
+		}
 	}
 	return nil
 }
 
 func (o *moveOptions) check() error {
 	switch {
-	case o.vm == "":
+	case len(o.vms) == 0 && !o.all:
 		return misuse("name the VM to move: drover move VM --host SOURCE --to DESTINATION")
 	case o.to == "":
 		return misuse("name the destination host with --to")
-	case o.connections < 0 || o.connections > 16:
-		return misuse("--connections %d is not between 1 and 16", o.connections)
-	case o.blackout != 0 && (o.blackout < time.Millisecond || o.blackout > time.Minute):
-		return misuse("--max-blackout %s is not between 1ms and 1m", o.blackout)
-	case o.storagePath != "" && !o.storage:
-		return misuse("--destination-storage-path needs --include-storage")
-	case o.storagePath != "" && o.storagePath[0] != '/':
-		return misuse("--destination-storage-path %q is not an absolute path", o.storagePath)
-	case o.retain && !o.storage:
-		return misuse("--retain-vhd-copies-on-source needs --include-storage")
+	case o.priority < -100 || o.priority > 100:
+		return misuse("--priority %d is not between -100 and 100", o.priority)
+	case len(o.vms) > maxVMs:
+		return misuse("%d VMs are more than %d; use --all or several commands", len(o.vms), maxVMs)
 	case o.detach && o.dryRun:
 		return misuse("--detach and --dry-run exclude each other: a dry run ends with its plan")
+	}
+	if err := o.how.check(); err != nil {
+		return err
 	}
 	return checkHost("--to", o.to)
 }
 
-func (o *moveOptions) request() record.Request {
-	return record.Request{
-		VM: o.vm, Destination: o.to, IncludeStorage: o.storage, DestinationStoragePath: o.storagePath,
-		RetainVHDCopiesOnSource: o.retain, Connections: o.connections,
-		MaxBlackoutMS: int(o.blackout / time.Millisecond), DryRun: o.dryRun,
-	}
+// maxVMs keeps the connections of one command below what an agent serves.
+const maxVMs = 200
+
+// request asks for the move of one VM.
+func (o *moveOptions) request(vm string) record.Request {
+	q := record.Request{VM: vm, Destination: o.to, Priority: o.priority, NoWait: o.noWait, DryRun: o.dryRun}
+	o.how.apply(&q)
+	return q
 }
 
 // runMove starts a move and stays with it to its end.
 func (p *program) runMove(ctx context.Context, signals <-chan os.Signal, o moveOptions) error {
-	if err := o.check(); err != nil {
-		return err
-	}
 	lost := make(chan string, 1)
 	a, err := p.openWatching(ctx, o.target, tellLost(lost))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = a.Close() }()
-	rec, pending, err := p.start(ctx, a, o, signals)
+	rec, pending, err := p.start(ctx, a, o.target, o.request(o.vms[0]), signals)
 	if err != nil {
 		return err
 	}
@@ -146,7 +165,7 @@ func tellLost(lost chan<- string) func(error, time.Duration) {
 
 // start asks the agent to start. A signal meanwhile is kept for the follower,
 // because the move may have started already; a second one gives up.
-func (p *program) start(ctx context.Context, a agent, o moveOptions, signals <-chan os.Signal) (rec record.Record, pending os.Signal, err error) {
+func (p *program) start(ctx context.Context, a agent, t target, q record.Request, signals <-chan os.Signal) (rec record.Record, pending os.Signal, err error) {
 	ctx, giveUp := context.WithCancel(ctx)
 	defer giveUp()
 	var wg sync.WaitGroup
@@ -154,7 +173,7 @@ func (p *program) start(ctx context.Context, a agent, o moveOptions, signals <-c
 	ended := make(chan struct{})
 	wg.Go(func() {
 		defer close(ended)
-		rec, err = a.StartMove(ctx, o.request())
+		rec, err = a.StartMove(ctx, q)
 	})
 	for {
 		select {
@@ -166,7 +185,7 @@ func (p *program) start(ctx context.Context, a agent, o moveOptions, signals <-c
 				continue
 			}
 			pending = s
-			p.screen.line("%s was asked to start the move and has not answered yet; interrupt again to give up", o.target)
+			p.screen.line("%s was asked to start the move and has not answered yet; interrupt again to give up", t)
 		}
 	}
 }

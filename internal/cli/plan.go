@@ -29,6 +29,7 @@ func printPlan(w io.Writer, p *record.Plan) error {
 	if len(p.LeftOut) > 0 {
 		s.add("left out", "%s", clean(strings.Join(p.LeftOut, ", ")))
 	}
+	addPrediction(&s, p.Prediction)
 	d := p.Delegation
 	s.add("operator", "%s", d.Operator)
 	s.add("delegation", "%s acts as %s (%s)", d.Account, d.Operator, methodText(d.Method))

@@ -23,6 +23,9 @@ func printSummary(w io.Writer, r *record.Record) error {
 		s.add("blackout", "%s", milliseconds(m.BlackoutMS))
 		s.add("moved", "%s of memory, %s of disks", size(m.MemoryBytes), size(m.DiskBytes))
 	}
+	if m.Score != nil {
+		s.add("predicted", "%s", scoreText(m.Score))
+	}
 	s.add("on the wire", "%s, %s", size(m.WireBytes), encryption(m))
 	s.add("network", "%s", m.Network)
 	for _, c := range m.Streams {

@@ -32,6 +32,7 @@ type Options struct {
 	Storage    Storage
 	Connector  Connector
 	Store      *store.Store
+	Measurer   Measurer // may be nil
 	Log        *slog.Logger
 	Now        func() time.Time
 	// UnwindTimeout bounds the undoing of one move; default 60 s.

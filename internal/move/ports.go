@@ -31,6 +31,12 @@ type Hypervisor interface {
 	Destroy(ctx context.Context, uuid string) error
 	Undefine(ctx context.Context, uuid string) error
 	AbortJob(ctx context.Context, uuid string) error
+	// Suspend stops a guest that runs; in a migration, the migration lets it run again.
+	Suspend(ctx context.Context, uuid string) error
+	// DirtyRate and MemorySample measure a guest before it moves: what it changes
+	// per second, and pages from places that follow from seed.
+	DirtyRate(ctx context.Context, uuid string, period time.Duration) (bytesPerSecond float64, err error)
+	MemorySample(ctx context.Context, uuid string, pages int, seed uint64) ([]byte, error)
 	SetAutostart(ctx context.Context, uuid string, on bool) error
 }
 
@@ -72,6 +78,8 @@ type Outgoing interface {
 	Stats(ctx context.Context) (virt.JobStats, error)
 	// Suspended tells when QEMU stopped the guest for the switch-over.
 	Suspended() <-chan time.Time
+	// SetMaxDowntime changes the limit of the blackout in any phase after Begin.
+	SetMaxDowntime(ctx context.Context, d time.Duration) error
 	Close() error
 }
 
@@ -151,6 +159,9 @@ type Session interface {
 	// Forward listens on a unix socket, until the session is closed, and carries
 	// each connection made to it as one data stream of the kind and channel.
 	Forward(kind string, channel int, socket string) error
+	// Probe measures how much payload so many connections (at least one) carry, before
+	// there is any. That it fails says nothing of the session.
+	Probe(ctx context.Context, connections int) (bytesPerSecond float64, err error)
 	// Err is the first thing that went wrong on a data stream, nil if nothing.
 	Err() error
 	// Verify holds the kernel's addresses of every stream against Networks:

@@ -63,6 +63,23 @@ func (s *source) setStopped(at time.Time) {
 	}
 }
 
+// stood is for how long the guest has stood still, 0 while it runs.
+func (s *source) stood() time.Duration {
+	if s.out != nil {
+		select {
+		case at := <-s.out.Suspended():
+			s.setStopped(at)
+		default:
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped.IsZero() {
+		return 0
+	}
+	return s.m.opt.Now().Sub(s.stopped)
+}
+
 // look reports libvirt's numbers once.
 func (s *source) look(ctx context.Context) {
 	st, err := s.out.Stats(ctx)
@@ -142,13 +159,8 @@ func (s *source) offlineProgress(current int, done, total uint64, started time.T
 // summarise fills in what only a finished move can tell.
 func (s *source) summarise() {
 	proofs := s.session.Streams()
-	if s.out != nil {
-		select {
-		case at := <-s.out.Suspended():
-			s.setStopped(at)
-		default:
-		}
-	}
+	s.stood()
+	score := s.score()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sum := Summary{
@@ -156,6 +168,7 @@ func (s *source) summarise() {
 		Network: subnets(s.plan.Networks), Operator: s.session.Peer().Operator, DelegatedBy: s.session.Peer().DelegatedBy,
 		SignIn: s.session.Peer().SignIn, DelegatedService: s.plan.Delegation.Service, StorageService: s.plan.Delegation.StorageService,
 		Encrypted:   allEncrypted(proofs),
+		Score:       score,
 		MemoryBytes: payload(proofs, StreamMemory), DiskBytes: payload(proofs, StreamDisk),
 	}
 	if !s.stopped.IsZero() {

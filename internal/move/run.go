@@ -47,6 +47,8 @@ type run struct {
 	committed bool // past the point of no return: no cancel
 	cancel    context.CancelCauseFunc
 	ended     chan struct{}
+	// limitBlackout tells libvirt of another limit; nil while libvirt has no part in it.
+	limitBlackout func(context.Context, time.Duration) error
 
 	undo   []*undoStep
 	ticket *ticket // in the queue of this host; nil for a dry run

@@ -16,6 +16,7 @@ import (
 // source is a move as the source sees it.
 type source struct {
 	*run
+	foresight
 	op   Operator
 	req  Request
 	dom  virt.Domain
@@ -143,6 +144,7 @@ func (s *source) negotiate(ctx context.Context) error {
 	if err := plan.CheckSource(s.m.opt.Host, s.dom); err != nil {
 		return err
 	}
+	s.measure(ctx)
 	if err := s.checkChains(ctx); err != nil {
 		return err
 	}
@@ -212,6 +214,7 @@ func (s *source) agree(ctx context.Context, xml string) error {
 	if err != nil {
 		return err
 	}
+	s.predict(ctx, &p)
 	s.plan = p
 	s.update(func(rec *Record, priv *private) {
 		rec.Plan = &p
@@ -303,7 +306,8 @@ func (s *source) begin(ctx context.Context) (xml string, err error) {
 	if s.kind == wire.Offline {
 		return h.MigratableXML(ctx, s.dom.UUID)
 	}
-	out, err := h.Outgoing(ctx, s.params())
+	params := s.params()
+	out, err := h.Outgoing(ctx, params)
 	if err != nil {
 		return "", err
 	}
@@ -314,7 +318,7 @@ func (s *source) begin(ctx context.Context) (xml string, err error) {
 		return "", withFault(err, fault.TransferFailed, s.m.opt.Host, "vm", s.dom.Name)
 	}
 	s.acquired("begin", func(ctx context.Context) error { return s.giveBack(ctx, out) })
-	return xml, nil
+	return xml, s.adjustable(ctx, out, params.MaxDowntime)
 }
 
 // giveBack undoes libvirt's Begin, after which the VM runs here as before. A
@@ -323,7 +327,7 @@ func (s *source) begin(ctx context.Context) (xml string, err error) {
 func (s *source) giveBack(ctx context.Context, out Outgoing) error {
 	err := out.Confirm(ctx, nil, true)
 	if err == nil {
-		return nil
+		return s.runsAgain(ctx)
 	}
 	s.log.Warn("libvirt's cancel failed; taking the VM back instead", "error", err)
 	_ = out.Close()
@@ -346,7 +350,7 @@ func (s *source) letGo() {
 func (s *source) params() virt.MigrationParams {
 	dir := s.m.socketDir(s.rec.ID)
 	p := virt.MigrationParams{UUID: s.dom.UUID, Name: s.dom.Name, MigrateURI: "unix://" + filepath.Join(dir, StreamMemory+".sock"),
-		Connections: s.req.Connections, Paused: s.kind == wire.Paused, MaxDowntime: time.Duration(s.req.MaxBlackoutMS) * time.Millisecond}
+		Connections: s.req.Connections, Paused: s.kind == wire.Paused, MaxDowntime: s.maxBlackout(), AutoConverge: s.req.AutoConverge && s.kind == wire.Live}
 	for _, d := range s.plan.Disks {
 		switch {
 		case d.Action == wire.Copy:
@@ -393,8 +397,12 @@ func (s *source) transfer(ctx context.Context) error {
 	defer giveUp(nil)
 	go func() { defer close(watched); s.watchTransfer(watchCtx, giveUp) }()
 	defer func() { stop(); <-watched }()
+	defer s.budget(ctx, giveUp)()
 	if s.kind == wire.Offline {
-		return s.pushDisks(ctx)
+		if err := s.pushDisks(pctx); err != nil {
+			return s.because(pctx, err)
+		}
+		return nil
 	}
 	cookie, err := s.out.Perform(pctx, s.cookie)
 	if err != nil {

@@ -24,6 +24,7 @@ const (
 	KindControl Kind = 1
 	KindMemory  Kind = 2
 	KindDisk    Kind = 3
+	KindProbe   Kind = 4 // measures the link; its data mean nothing and are not kept
 )
 
 func (k Kind) String() string {
@@ -34,6 +35,8 @@ func (k Kind) String() string {
 		return "memory"
 	case KindDisk:
 		return "disk"
+	case KindProbe:
+		return "probe"
 	}
 	return "kind " + strconv.Itoa(int(k))
 }
@@ -43,7 +46,7 @@ func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
 // UnmarshalText reads the name.
 func (k *Kind) UnmarshalText(b []byte) error {
-	for _, c := range []Kind{KindControl, KindMemory, KindDisk} {
+	for _, c := range []Kind{KindControl, KindMemory, KindDisk, KindProbe} {
 		if c.String() == string(b) {
 			*k = c
 			return nil
@@ -115,7 +118,7 @@ func answerPreamble(rw io.ReadWriter, who names) (Kind, error) {
 		answer = replyVersion
 		err = fault.New(fault.AgentTooOld, who.host, "have", strconv.Itoa(Version),
 			"peer", who.peer, "want", strconv.Itoa(int(p.version)))
-	case kind < KindControl || kind > KindDisk:
+	case kind < KindControl || kind > KindProbe:
 		answer = replyKind
 		err = violationf("preamble with unknown kind %d", p.last)
 	}
