@@ -62,10 +62,10 @@ func (s *source) compare(ctx context.Context) (p record.Plan, objections []error
 	if err := broken(objections); err != nil {
 		return p, nil, err
 	}
-	if err := s.m.opt.Connector.Negotiate(ctx, s.req.Destination); err != nil {
-		return p, nil, err
-	}
-	if err := s.open(ctx); err != nil {
+	if err := s.meet(ctx); err != nil {
+		if refusal(err) {
+			return p, append(objections, err), nil
+		}
 		return p, nil, err
 	}
 	transport, notes, err := plan.Transport(s.m.opt.Host, s.req, s.m.opt.Settings(), s.opened.Facts)
@@ -100,6 +100,22 @@ func (s *source) compare(ctx context.Context) (p record.Plan, objections []error
 	}
 	p, err = s.planOf(offer, admitted)
 	return p, nil, err
+}
+
+// meet gets through to the destination.
+func (s *source) meet(ctx context.Context) error {
+	if err := s.m.opt.Connector.Negotiate(ctx, s.req.Destination); err != nil {
+		return err
+	}
+	return s.open(ctx)
+}
+
+// refusal: the hosts do not fit, and the destination says nothing of the rest.
+// Who may not ask, and who is not there to be asked, is another matter.
+func refusal(err error) bool {
+	code := fault.From(err).Code
+	e, _ := fault.Lookup(code)
+	return e.Class == fault.ClassRefused || code == fault.ClockSkew
 }
 
 // objections are those of this host alone.

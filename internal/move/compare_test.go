@@ -135,6 +135,16 @@ func TestCompareDoesNotAnswerForWhatIsBroken(t *testing.T) {
 	wantNoTrace(t, w, src, dst)
 }
 
+func TestHostsThatDoNotFitAreAnIncompatibility(t *testing.T) {
+	w, src, dst := pair(t, vm())
+	src.fail("Negotiate", fault.New(fault.ClockSkew, "HV01", "peer", "HV02", "skew", "10m0s"))
+	c := src.compare(t, request())
+	if len(c.Incompatibilities) != 1 || c.Incompatibilities[0].Code != fault.ClockSkew || c.Incompatibilities[0].Object != "clock of HV02" {
+		t.Errorf("in the way: %+v", c.Incompatibilities)
+	}
+	wantNoTrace(t, w, src, dst)
+}
+
 func TestMappedDisksGoWhereTheOperatorWants(t *testing.T) {
 	for name, c := range map[string]struct {
 		edit func(*move.Request)

@@ -76,6 +76,10 @@ func (c cure) object() string {
 		return arg["program"]
 	case fault.MigrationDisabled:
 		return "live migration"
+	case fault.SameHost, fault.AgentTooOld:
+		return "host " + c.req.Destination
+	case fault.ClockSkew:
+		return "clock of " + c.req.Destination
 	case fault.VMUUIDTaken:
 		return "UUID " + arg["uuid"]
 	}
