@@ -90,7 +90,8 @@ func (b *backend) moving(ctx context.Context) (map[string]string, error) {
 }
 
 func vm(d virt.Domain, moving map[string]string) api.VM {
-	out := api.VM{Name: d.Name, UUID: d.UUID, State: string(d.State), MemoryBytes: d.MemoryBytes, VCPUs: d.VCPUs, Disks: []api.Disk{}, Moving: moving[d.UUID]}
+	out := api.VM{Name: d.Name, UUID: d.UUID, State: string(d.State), MemoryBytes: d.MemoryBytes, VCPUs: d.VCPUs, Disks: []api.Disk{},
+		Transient: !d.Persistent, Moving: moving[d.UUID]}
 	for _, disk := range d.Disks {
 		out.Disks = append(out.Disks, api.Disk{Target: disk.Target, Device: disk.Device, Path: disk.Path, Format: disk.Format,
 			VirtualBytes: disk.VirtualBytes, AllocatedBytes: disk.AllocatedBytes})

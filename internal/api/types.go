@@ -95,6 +95,7 @@ type VM struct {
 	MemoryBytes uint64 `json:"memory_bytes"`
 	VCPUs       int    `json:"vcpus"`
 	Disks       []Disk `json:"disks"`
+	Transient   bool   `json:"transient,omitempty" doc:"it has no persistent definition, so it cannot move"`
 	Moving      string `json:"moving,omitempty" doc:"id of the move it takes part in"`
 }
 

@@ -32,6 +32,9 @@ type fakeAgent struct {
 	done    map[string]bool // cancelled, watched, and what the test sets
 	wg      sync.WaitGroup
 	stop    context.CancelFunc
+
+	children []*fakeAgent // of a scenario with several moves
+	parent   *fakeAgent
 }
 
 const fakeID = "01JD4Q8Z0V7M3N5T9K2XWY6B1C"
@@ -47,6 +50,11 @@ func newFakeAgent(host, scenario string) *fakeAgent {
 }
 
 func (f *fakeAgent) close() {
+	for _, c := range f.moves() {
+		if c != f {
+			c.close()
+		}
+	}
 	f.stop()
 	f.wg.Wait()
 }
@@ -113,6 +121,8 @@ func (f *fakeAgent) play(ctx context.Context) {
 		f.clock = f.clock.Add(3 * time.Second)
 		over := false
 		switch w[0] {
+		case "waiting":
+			f.emit(record.Event{Kind: record.EventProgress, Phase: f.rec.Phase, Waiting: f.waiting(w[1:])})
 		case "refuse", "vm", "incompatible":
 		case "phase":
 			f.emit(record.Event{Kind: record.EventPhase, Phase: record.Phase(w[1])})
@@ -144,7 +154,7 @@ func (f *fakeAgent) play(ctx context.Context) {
 func (f *fakeAgent) emit(ev record.Event) {
 	f.change(func() {
 		ev.Seq, ev.Move, ev.Time = int64(len(f.events)+1), f.rec.ID, f.clock
-		f.rec.Phase, f.rec.Updated = ev.Phase, ev.Time
+		f.rec.Phase, f.rec.Updated, f.rec.Waiting = ev.Phase, ev.Time, ev.Waiting
 		if ev.Plan != nil {
 			f.rec.Plan, f.rec.Kind = ev.Plan, ev.Plan.Kind
 		}
@@ -253,20 +263,18 @@ func fakeVMs() []api.VM {
 	}
 }
 
-func (f *fakeAgent) VMs(context.Context) ([]api.VM, error) { return fakeVMs(), f.refusal("vms") }
+func (f *fakeAgent) VMs(context.Context) ([]api.VM, error) { return f.vms(), f.refusal("vms") }
 
 func (f *fakeAgent) VM(_ context.Context, name string) (api.VM, error) {
-	for _, v := range fakeVMs() {
-		if v.Name == name || v.UUID == name {
-			return v, nil
-		}
-	}
-	return api.VM{}, fault.New(fault.VMNotFound, f.host, "vm", name)
+	return f.vm(name)
 }
 
 func (f *fakeAgent) StartMove(_ context.Context, c api.Caller, r record.Request) (record.Record, error) {
 	if err := f.refusal("start"); err != nil {
 		return record.Record{}, err
+	}
+	if lines, several := f.section(r.VM); several {
+		return f.startOne(r, lines)
 	}
 	f.close() // the move before
 	f.change(func() {
@@ -293,25 +301,31 @@ func (f *fakeAgent) known(id string) error {
 }
 
 func (f *fakeAgent) Moves(_ context.Context, q api.MoveFilter) ([]record.Record, error) {
-	r := f.record()
-	if r.ID == "" || q.VM != "" && q.VM != r.VM || q.Active && r.Phase.Over() {
-		return nil, nil
+	var out []record.Record
+	for _, m := range f.moves() {
+		r := m.record()
+		if r.ID == "" || q.VM != "" && q.VM != r.VM || q.Active && r.Phase.Over() {
+			continue
+		}
+		out = append(out, r)
 	}
-	return []record.Record{r}, nil
+	return out, nil
 }
 
 func (f *fakeAgent) Move(_ context.Context, id string) (record.Record, error) {
+	f = f.one(id)
 	return f.record(), f.known(id)
 }
 
 func (f *fakeAgent) Watch(ctx context.Context, id string, after int64) iter.Seq2[record.Event, error] {
+	f = f.one(id)
 	return func(yield func(record.Event, error) bool) {
 		if err := f.refusal("watch"); err != nil {
 			yield(record.Event{}, err)
 			return
 		}
 		for n := int(after); ; n++ {
-			f.change(func() { f.done["watched"] = n == len(f.events) })
+			f.tellWatched(n)
 			if !f.until(ctx, func() bool { return len(f.events) > n }) {
 				return
 			}
@@ -326,10 +340,11 @@ func (f *fakeAgent) Watch(ctx context.Context, id string, after int64) iter.Seq2
 }
 
 func (f *fakeAgent) CancelMove(_ context.Context, _ api.Caller, id string) (record.Record, error) {
+	f = f.one(id)
 	if err := f.known(id); err != nil {
 		return record.Record{}, err
 	}
-	f.change(func() { f.done["cancelled"] = true })
+	f.tell("cancelled", true)
 	return f.record(), f.refusal("cancel")
 }
 

@@ -229,8 +229,7 @@ func cmdAwait(ts *testscript.TestScript, _ bool, args []string) {
 
 // release NAME WORD: what a `wait WORD` of the scenario waits for.
 func cmdRelease(ts *testscript.TestScript, _ bool, args []string) {
-	f := agentOf(ts, args[0]).agent
-	f.change(func() { f.done[args[1]] = true })
+	agentOf(ts, args[0]).agent.let(args[1])
 }
 
 // status N COMMAND: the command ends with exit status N.

@@ -52,7 +52,7 @@ func (p *program) runMoveList(ctx context.Context, o moveListOptions) error {
 			if m.Error != nil {
 				end = string(m.Error.Code)
 			}
-			rows = append(rows, []string{m.ID, m.VM, string(m.Role), m.Peer, string(m.Phase), m.Operator, moment(m.Created), end})
+			rows = append(rows, []string{m.ID, m.VM, string(m.Role), m.Peer, phaseText(m.Phase, m.Waiting), m.Operator, moment(m.Created), end})
 		}
 		return grid(p.stdout, []string{"ID", "VM", "ROLE", "PEER", "PHASE", "OPERATOR", "CREATED", "ERROR"}, rows)
 	})

@@ -40,7 +40,10 @@ func newMoveShow(p *program) *cobra.Command {
 func printRecord(w io.Writer, r *record.Record) error {
 	s := sheet{title: "Move " + r.ID}
 	s.add("vm", "%s %s", r.VM, r.UUID)
-	s.add("phase", "%s", r.Phase)
+	s.add("phase", "%s", phaseText(r.Phase, r.Waiting))
+	if w := r.Waiting; w != nil {
+		s.add("waits since", "%s", moment(w.Since))
+	}
 	s.add("role", "%s; the other host is %s", r.Role, r.Peer)
 	s.add("operator", "%s", r.Operator)
 	s.add("asked for", "%s", strings.Join(asked(r.Request), ", "))
@@ -91,6 +94,12 @@ func asked(q record.Request) []string {
 	}
 	if q.MaxBlackoutMS > 0 {
 		out = append(out, fmt.Sprintf("blackout up to %d ms", q.MaxBlackoutMS))
+	}
+	if q.Priority != 0 {
+		out = append(out, fmt.Sprintf("priority %d", q.Priority))
+	}
+	if q.NoWait {
+		out = append(out, "no waiting")
 	}
 	if q.DryRun {
 		out = append(out, "dry run")

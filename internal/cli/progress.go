@@ -16,6 +16,7 @@ type view struct {
 	vm, source, destination string
 	phase                   record.Phase
 	progress                *record.Progress
+	waiting                 *record.Waiting
 	created                 time.Time     // by the agent's clock
 	age                     time.Duration // of the move at the last event, by the agent's clock
 	received                time.Time     // when that event came, by our clock
@@ -24,12 +25,15 @@ type view struct {
 
 func newView(r *record.Record, now time.Time) *view {
 	src, dst := ends(r)
-	return &view{vm: r.VM, source: src, destination: dst, phase: r.Phase, created: r.Created, received: now}
+	return &view{vm: r.VM, source: src, destination: dst, phase: r.Phase, waiting: r.Waiting, created: r.Created, received: now}
 }
 
 // apply takes one event into the view.
 func (v *view) apply(ev record.Event, now time.Time) {
 	v.phase = ev.Phase
+	if ev.Waiting != nil || ev.Phase != record.Queued {
+		v.waiting = ev.Waiting
+	}
 	if ev.Plan != nil {
 		v.vm, v.source, v.destination = ev.Plan.VM, ev.Plan.Source, ev.Plan.Destination
 	}
@@ -47,11 +51,7 @@ func (v *view) elapsed(now time.Time) time.Duration {
 
 // block draws the move in at most height-1 lines of at most width-1 characters.
 func (v *view) block(width, height int, now time.Time) []string {
-	phase := string(v.phase)
-	if v.cancelling {
-		phase += " (cancelling)"
-	}
-	lines := []string{fmt.Sprintf("%s  %s -> %s  %s  %s", v.vm, v.source, v.destination, phase, clock(v.elapsed(now)))}
+	lines := []string{fmt.Sprintf("%s  %s -> %s  %s  %s", v.vm, v.source, v.destination, v.phaseText(), clock(v.elapsed(now)))}
 	if p := v.progress; p != nil {
 		items, hidden := visible(p, max(height-4, 1))
 		lines = append(lines, itemLines(items, width-1)...)
@@ -65,6 +65,22 @@ func (v *view) block(width, height int, now time.Time) []string {
 		lines[i] = cut(clean(lines[i]), width-1)
 	}
 	return lines
+}
+
+// phaseText is the phase, with what a move that is queued waits for.
+func (v *view) phaseText() string {
+	text := phaseText(v.phase, v.waiting)
+	if v.cancelling && !v.phase.Over() {
+		text += " (cancelling)"
+	}
+	return text
+}
+
+func phaseText(p record.Phase, w *record.Waiting) string {
+	if p != record.Queued || w == nil {
+		return string(p)
+	}
+	return fmt.Sprintf("%s (%d of %d, for %s)", p, w.Position, w.Of, w.For)
 }
 
 // visible are the items that fit into n lines: memory, then the disks under
@@ -186,7 +202,7 @@ type redrawer struct {
 }
 
 func (d *redrawer) event(v *view, ev record.Event, now time.Time) {
-	if ev.Kind == record.EventNotice {
+	if ev.Kind == record.EventNotice && ev.Waiting == nil { // the block shows what it waits for
 		d.notice(ev.Text)
 	}
 	d.tick(v, now)
@@ -239,15 +255,19 @@ type liner struct {
 	w     io.Writer
 	phase record.Phase
 	last  time.Time
+	waits string // as printed last
 }
 
 func (l *liner) event(v *view, ev record.Event, now time.Time) {
 	switch {
 	case ev.Kind == record.EventNotice:
 		l.notice(ev.Text)
-	case ev.Phase != l.phase:
+	case ev.Phase != l.phase, ev.Waiting != nil && phaseText(ev.Phase, ev.Waiting) != l.waits:
 		l.phase = ev.Phase
-		l.notice(fmt.Sprintf("%s %s", clock(v.elapsed(now)), ev.Phase))
+		l.notice(fmt.Sprintf("%s %s", clock(v.elapsed(now)), phaseText(ev.Phase, ev.Waiting)))
+	}
+	if ev.Waiting != nil {
+		l.waits = phaseText(ev.Phase, ev.Waiting)
 	}
 	if ev.Progress != nil && ev.Time.Sub(l.last) >= lineEvery {
 		l.last = ev.Time

@@ -65,7 +65,7 @@ func TestSignalBeforeTheAnswerIsKeptForTheMove(t *testing.T) {
 		<-errs.ch // the signal was seen before the answer comes
 		a.answer <- record.Record{ID: fakeID}
 	}()
-	rec, pending, err := p.start(t.Context(), a, moveOptions{}, signals)
+	rec, pending, err := p.start(t.Context(), a, target{}, record.Request{}, signals)
 	if err != nil || rec.ID != fakeID || pending != os.Interrupt {
 		t.Fatalf("start = %v, %v, %v", rec.ID, pending, err)
 	}
@@ -81,7 +81,7 @@ func TestSecondSignalBeforeTheAnswerGivesUp(t *testing.T) {
 	signals := make(chan os.Signal, 2)
 	signals <- os.Interrupt
 	signals <- syscall.SIGTERM
-	_, _, err := p.start(t.Context(), a, moveOptions{}, signals)
+	_, _, err := p.start(t.Context(), a, target{}, record.Request{}, signals)
 	if fault.ExitStatus(err) != fault.ClassCancelled.ExitStatus() {
 		t.Fatalf("start = %v, want it cancelled", err)
 	}
