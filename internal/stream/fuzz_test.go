@@ -43,6 +43,12 @@ func expected(in []byte) (data []byte, eof bool) {
 			eof = true
 		case typ == 1 && flags == 0 && n > 0 && n <= 262136:
 			data = append(data, body...)
+		case typ == 1 && flags == 1 && n > 0 && n <= 262136:
+			block, err := Compression.Decode(make([]byte, 0, MaxData), body)
+			if err != nil || len(block) == 0 {
+				return data, eof
+			}
+			data = append(data, block...)
 		default:
 			return data, eof
 		}
@@ -124,6 +130,7 @@ func FuzzHello(f *testing.F) {
 	exp := bytes.Repeat([]byte{7}, exporterSize)
 	f.Add(s.hello(exp, claim{kind: KindMemory}))
 	f.Add(s.hello(exp, claim{kind: KindDisk, index: 1 << 31}))
+	f.Add(s.hello(exp, claim{kind: KindMemory, plain: true}))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		gotID, c, mac, err := parseHello(in)
 		if err != nil {
