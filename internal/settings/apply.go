@@ -68,7 +68,7 @@ func (ch Change) networks(had []Network) ([]Network, error) {
 			if err := checkSubnet(p); err != nil {
 				return nil, err
 			}
-			return nil, fmt.Errorf("%s is no migration network of the host", p)
+			return nil, fmt.Errorf("%s is no migration network of the host; it has %s", p, listed(had))
 		}
 		out = slices.Delete(out, i, i+1)
 	}

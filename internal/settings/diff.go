@@ -13,14 +13,6 @@ type Value struct {
 
 // Values lists all settings, always in the same order; the revision is none.
 func (s Settings) Values() []Value {
-	networks := make([]string, 0, len(s.Networks))
-	for _, n := range s.Networks {
-		networks = append(networks, n.String())
-	}
-	list := "none"
-	if len(networks) > 0 {
-		list = strings.Join(networks, " ")
-	}
 	return []Value{
 		{"incoming_enabled", Switch(s.Incoming)},
 		{"outgoing_enabled", Switch(s.Outgoing)},
@@ -29,10 +21,21 @@ func (s Settings) Values() []Value {
 		{"authentication_type", string(s.Authentication)},
 		{"performance_option", string(s.Performance)},
 		{"use_any_network", Switch(s.AnyNetwork)},
-		{"networks", list},
+		{"networks", listed(s.Networks)},
 		{"bandwidth_limit", s.Bandwidth.String()},
 		{"encryption", string(s.Encryption)},
 	}
+}
+
+func listed(networks []Network) string {
+	if len(networks) == 0 {
+		return "none"
+	}
+	var out []string
+	for _, n := range networks {
+		out = append(out, n.String())
+	}
+	return strings.Join(out, " ")
 }
 
 // Diff lists what differs from a to b, in the order of Values; the revision is no

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -73,6 +74,7 @@ func (s *site) testSettingsRoles(t *testing.T) {
 	set := func(user string, flags ...string) lab.Result {
 		return s.as(t, user, append([]string{"host", "set", "--host", lab.HV01, "-o", "json"}, flags...)...)
 	}
+	s.signIn(t, lab.UserAdmin)
 	refusal{fault.RoleMissing, 4, []string{"operator", "administrator", "HV01"}}.hold(t, set(lab.UserOperator, "--maximum-migrations", "7"))
 	refusal{fault.SettingsInvalid, 2, []string{"HV01", "networks", "192.168.10.0/24"}}.hold(t, set(lab.UserAdmin, "--add-network", "192.168.10.0/24", "--remove-network", "10.9.9.0/24"))
 	if r := set(lab.UserAdmin, "--maximum-migrations", "7"); r.Status != 0 {
@@ -182,10 +184,21 @@ func (s *site) testSettingsKept(t *testing.T) {
 	}
 }
 
-// settingsAudit reads the journal of HV01, whose agent does not run.
+// settingsAudit reads the journal of HV01, whose agent does not run: a copy, because
+// SQLite follows the link by which the lab sees into the host.
 func (s *site) settingsAudit(t *testing.T) (rows []store.AuditRow) {
 	t.Helper()
-	journal, err := store.Open(t.Context(), s.Member(lab.HV01).Path(filepath.Join("/var/lib/drover", "drover.db")))
+	dir := t.TempDir()
+	for _, name := range []string{"drover.db", "drover.db-wal"} {
+		b, err := os.ReadFile(s.Member(lab.HV01).Path(filepath.Join("/var/lib/drover", name)))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name), b, 0o600)
+		}
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+	journal, err := store.Open(t.Context(), filepath.Join(dir, "drover.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
