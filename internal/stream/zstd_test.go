@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -101,7 +102,7 @@ func TestHostileBlocksEndTheStreamAndTakeNoMemory(t *testing.T) {
 			if err == nil && len(got) > 0 || cap(got) > MaxData {
 				t.Errorf("%d bytes, room for %d, %v", len(got), cap(got), err)
 			}
-			e := newEnv(t, Timing{})
+			e := newEnv(t, Timing{Grace: 100 * time.Millisecond})
 			conn, st := e.bare(t, KindMemory, 0)
 			frame := make([]byte, headerSize+len(b))
 			header{typ: frameData, flags: Compression.ID(), length: len(b)}.put(frame)
