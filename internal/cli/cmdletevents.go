@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -17,13 +19,21 @@ var logNames = []string{"Drover", "Microsoft-Windows-Hyper-V-VMMS-Admin", "Micro
 func (p *program) showEvents(ctx context.Context, call *cmdlet.Call, d *dressing) error {
 	name := call.Text("LogName")
 	if !slices.ContainsFunc(logNames, func(n string) bool { return strings.EqualFold(n, name) }) {
-		return misuseOf(call.Cmdlet, misuse("there is no event log %s on hosts of drover; there is one, %s, which answers to %s as well", name, logNames[0], logNames[1]))
+		return misuseOf(call.Cmdlet, fmt.Errorf("there is no event log %s on hosts of drover; there is one, %s, which answers to %s as well", name, logNames[0], logNames[1]))
 	}
-	if call.Has("MaxEvents") && call.Number("MaxEvents") == 0 {
-		return misuse("Get-WinEvent: -MaxEvents 0 shows nothing; give a number from 1")
+	limit := api.MaxLimit
+	if call.Has("MaxEvents") {
+		limit = call.Number("MaxEvents")
+	}
+	switch {
+	case limit == 0:
+		return misuseOf(call.Cmdlet, errors.New("-MaxEvents 0 shows nothing; give a number from 1"))
+	case limit > api.MaxLimit:
+		p.screen.line("note: a host tells at most %d events at once, so the newest %d are shown", api.MaxLimit, api.MaxLimit)
+		limit = api.MaxLimit
 	}
 	return p.fromHosts(ctx, call, d, func(a agent, computer string) ([]cmdlet.Object, error) {
-		entries, err := a.Events(ctx, api.EventFilter{Limit: call.Number("MaxEvents")})
+		entries, err := a.Events(ctx, api.EventFilter{Limit: limit})
 		if err != nil {
 			return nil, err
 		}
