@@ -3,7 +3,6 @@ package agent
 import (
 	"bytes"
 	"context"
-	"errors"
 	"strings"
 
 	"drover/internal/config"
@@ -66,18 +65,15 @@ func (h hypervisor) Admit(ctx context.Context, xml string, vm move.Expected) (mo
 		return move.Definition{}, err
 	}
 	a, errs := admit.Examine([]byte(xml), pol)
-	switch {
-	case len(errs) > 0 && (!vm.All || a == nil):
-		return move.Definition{}, errs[0] // libvirt is not asked about what was refused
-	case vm.All:
-		// Nothing is made of what was refused, so libvirt may be asked about the rest.
-		errs = append(errs, h.CheckIncoming(ctx, a, vm.Offline)...)
-		return move.Definition{MemoryBytes: a.MemoryBytes, NVRAM: a.NVRAM, LeftOut: leftOut(a.Dropped)}, errors.Join(errs...)
+	if len(errs) > 0 && (!vm.All || a == nil) {
+		return move.Definition{}, errs[0] // libvirt is not asked about the rest
 	}
-	if errs := h.CheckIncoming(ctx, a, vm.Offline); len(errs) > 0 {
-		return move.Definition{}, errors.Join(errs...)
+	errs = append(errs, h.CheckIncoming(ctx, a, vm.Offline)...)
+	def := move.Definition{XML: a.XML, MemoryBytes: a.MemoryBytes, NVRAM: a.NVRAM, LeftOut: leftOut(a.Dropped)}
+	if len(errs) > 0 {
+		return def, move.Objections(errs)
 	}
-	return move.Definition{XML: a.XML, MemoryBytes: a.MemoryBytes, NVRAM: a.NVRAM, LeftOut: leftOut(a.Dropped)}, nil
+	return def, nil
 }
 
 // leftOut is what of the dropped an operator would miss: metadata and logs, and

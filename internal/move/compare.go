@@ -78,7 +78,11 @@ func (s *source) compare(ctx context.Context) (p record.Plan, objections []error
 	if err := plan.CheckDestination(s.m.opt.Host, s.dom, s.hostUUID(ctx), s.opened.Facts); err != nil {
 		objections = append(objections, err)
 	}
-	objections = append(objections, each(s.checkVersions(ctx))...)
+	old, err := s.checkVersions(ctx)
+	if err != nil {
+		return p, nil, err
+	}
+	objections = append(objections, old...)
 	xml, err := s.m.opt.Hypervisor.MigratableXML(ctx, s.dom.UUID)
 	if err != nil {
 		return p, nil, err
@@ -146,14 +150,19 @@ func (s *source) objections(ctx context.Context) (all []error) {
 }
 
 // checkVersions looks for features that one of the two hosts is too old for.
-func (s *source) checkVersions(ctx context.Context) error {
+func (s *source) checkVersions(ctx context.Context) (objections []error, err error) {
 	own, err := s.m.opt.Hypervisor.Facts(ctx)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if err := plan.CheckVersions(s.m.opt.Host, own.LibvirtVersion, own.QEMUVersion, s.req); err != nil {
+		objections = append(objections, err)
 	}
 	dst := s.opened.Facts
-	return errors.Join(plan.CheckVersions(s.m.opt.Host, own.LibvirtVersion, own.QEMUVersion, s.req),
-		plan.CheckVersions(s.req.Destination, dst.LibvirtVersion, dst.QEMUVersion, s.req))
+	if err := plan.CheckVersions(s.req.Destination, dst.LibvirtVersion, dst.QEMUVersion, s.req); err != nil {
+		objections = append(objections, err)
+	}
+	return objections, nil
 }
 
 // broken is the first objection that says nothing about the VM: something does
@@ -167,13 +176,23 @@ func broken(objections []error) error {
 	return nil
 }
 
-// each gives the errors that were joined to one.
+// Objections are several errors of which each by itself is in the way.
+type Objections []error
+
+// Error lists them, one to a line.
+func (o Objections) Error() string { return errors.Join(o...).Error() }
+
+// Unwrap lets errors.As find the first that fits.
+func (o Objections) Unwrap() []error { return o }
+
+// each takes Objections apart.
 func each(err error) []error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		return joined.Unwrap()
-	}
-	if err == nil {
+	var several Objections
+	switch {
+	case err == nil:
 		return nil
+	case errors.As(err, &several):
+		return several
 	}
 	return []error{err}
 }

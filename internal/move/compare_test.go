@@ -61,9 +61,9 @@ func wantNoTrace(t *testing.T, w *world, hosts ...*host) {
 func TestCompareNamesAllThatIsInTheWayUntilNothingIs(t *testing.T) {
 	w, src, dst := pair(t, withMedium())
 	dst.disks.put(disk, "somebody else's")
-	dst.fail("Admit", errors.Join(
+	dst.fail("Admit", move.Objections{
 		fault.New(fault.NetworkMissing, "HV02", "vm", vmName, "kind", "bridge", "name", "virbr0", "available", "br-lan, default"),
-		fault.New(fault.DeviceRefused, "HV02", "vm", vmName, "what", "<domain/devices/hostdev>")))
+		fault.New(fault.DeviceRefused, "HV02", "vm", vmName, "what", "<domain/devices/hostdev>")})
 	got := cures(src.compare(t, request()))
 	want := map[fault.Code]string{fault.DiskExists: "--vhds vda=/vms/app01-1.qcow2", fault.DiskMedia: "--eject-media",
 		fault.NetworkMissing: "--map-network virbr0=br-lan", fault.DeviceRefused: ""}

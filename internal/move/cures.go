@@ -40,7 +40,7 @@ func (c cure) find() (object, option string) {
 	case fault.StorageNotIncluded:
 		return "disk " + arg["disks"], "--include-storage"
 	case fault.CPUIncompatible:
-		if model := arg["available"]; model != "" && c.dom.State == virt.Shutoff && model != c.req.CPU {
+		if model := arg["available"]; model != "" && model != "none" && c.dom.State == virt.Shutoff && model != c.req.CPU {
 			option = pair("--cpu", model)
 		}
 		return "CPU", option
@@ -100,7 +100,7 @@ func (c cure) network() string {
 
 func (c cure) otherNetwork() string {
 	first, _, _ := strings.Cut(c.e.Args["available"], ", ")
-	if first == "" {
+	if first == "" || first == "none" {
 		return ""
 	}
 	return pair("--map-network", c.network()+"="+first)

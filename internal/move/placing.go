@@ -1,6 +1,7 @@
 package move
 
 import (
+	"errors"
 	"path"
 	"strings"
 
@@ -120,18 +121,20 @@ func (d *destination) placeCopy(o wire.Disk) (string, error) {
 	}
 	p, err := d.room(o)
 	if err != nil {
-		return "", naming(err, o)
+		return "", naming(err, o.Target)
 	}
 	if d.m.opt.Storage.Exists(p) {
-		return "", fault.New(fault.DiskExists, d.m.opt.Host, "path", p, "vm", d.rec.VM, "disk", o.Target)
+		return "", naming(fault.New(fault.DiskExists, d.m.opt.Host, "path", p, "vm", d.rec.VM), o.Target)
 	}
 	return p, nil
 }
 
-// naming adds to a refused path which disk it was for.
-func naming(err error, o wire.Disk) error {
-	if f := fault.From(err); f.Code == fault.StoragePathOutside {
-		f.Args["disk"] = o.Target
+// naming adds to a path that was refused which disk it was for, so that an option
+// can be found that cures it.
+func naming(err error, disk string) error {
+	var f *fault.Error
+	if errors.As(err, &f) && (f.Code == fault.StoragePathOutside || f.Code == fault.DiskExists) {
+		f.Args["disk"] = disk
 	}
 	return err
 }
@@ -142,8 +145,8 @@ func (d *destination) distinct(disks []wire.AdmittedDisk) (objections []error) {
 	seen := map[string]string{}
 	for _, a := range disks {
 		if other := seen[a.Path]; a.Path != "" && other != "" {
-			objections = append(objections, fault.New(fault.DiskExists, d.m.opt.Host, "path", a.Path, "disk", a.Target,
-				"vm", d.rec.VM+" (disks "+other+" and "+a.Target+" have the same file name)"))
+			objections = append(objections, naming(fault.New(fault.DiskExists, d.m.opt.Host, "path", a.Path,
+				"vm", d.rec.VM+" (disks "+other+" and "+a.Target+" have the same file name)"), a.Target))
 		}
 		seen[a.Path] = a.Target
 	}

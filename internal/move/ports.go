@@ -20,8 +20,8 @@ type Hypervisor interface {
 	Outgoing(ctx context.Context, p virt.MigrationParams) (Outgoing, error)
 	Incoming(ctx context.Context, p virt.MigrationParams) (Incoming, error)
 	// Admit checks an offered definition, by this host's rules and by libvirt's
-	// own, and gives it back as this host would have it. Objections come joined;
-	// with vm.All there are all of them, and a Definition that only tells sizes.
+	// own, and gives it back as this host would have it. The error may be
+	// Objections; with vm.All it has all of them, and the Definition tells sizes.
 	Admit(ctx context.Context, xml string, vm Expected) (Definition, error)
 	// AdmitCookie does the same to libvirt's migration cookie, which carries a
 	// definition too.
@@ -180,6 +180,8 @@ type Inbound interface {
 	// Attach connects each data stream of the kind and channel to a unix socket.
 	Attach(kind string, channel int, socket string) error
 	Err() error
+	// Streams tells what each connection carried, and where it ran.
+	Streams() []StreamProof
 }
 
 // Caller is who opened an inbound control stream, as the tickets prove.

@@ -168,8 +168,8 @@ func (s *source) authorise(ctx context.Context) error {
 	if err := plan.CheckDestination(s.m.opt.Host, s.dom, s.hostUUID(ctx), s.opened.Facts); err != nil {
 		return err
 	}
-	if err := s.checkVersions(ctx); err != nil {
-		return err
+	if old, err := s.checkVersions(ctx); err != nil || len(old) > 0 {
+		return errors.Join(append(old, err)...)
 	}
 	xml, err := s.m.opt.Hypervisor.MigratableXML(ctx, s.dom.UUID)
 	if err != nil {

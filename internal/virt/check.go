@@ -131,7 +131,7 @@ func (h *Host) checkCPU(l *lv.Libvirt, a *admit.Admitted, own string) ([]error, 
 	case hasCode(err, codeNoSupport) || hasCode(err, codeOperationUnsupported):
 		return nil, nil // this libvirt cannot tell; Prepare will
 	case err != nil:
-		return []error{fault.Wrap(err, fault.CPUIncompatible, h.name, "vm", a.Name, "reason", "libvirt cannot compare it", "available", own)}, nil
+		return []error{fault.Wrap(err, fault.CPUIncompatible, h.name, "vm", a.Name, "reason", "libvirt cannot compare it", "available", orNone(own))}, nil
 	}
 	if lv.CPUCompareResult(result) > lv.CPUCompareIncompatible {
 		return nil, nil
@@ -141,7 +141,7 @@ func (h *Host) checkCPU(l *lv.Libvirt, a *admit.Admitted, own string) ([]error, 
 		// features; what TCG emulates, Prepare checks against the QEMU.
 		return nil, nil
 	}
-	return []error{fault.New(fault.CPUIncompatible, h.name, "vm", a.Name, "reason", "it lacks features that the VM has", "available", own)}, nil
+	return []error{fault.New(fault.CPUIncompatible, h.name, "vm", a.Name, "reason", "it lacks features that the VM has", "available", orNone(own))}, nil
 }
 
 // Firmware lists the firmware files that libvirt knows for an accelerator,

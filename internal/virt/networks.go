@@ -54,7 +54,7 @@ func (h *Host) Attachments(ctx context.Context, names map[string]string) (map[st
 func (h *Host) checkNetworks(l *lv.Libvirt, a *admit.Admitted) (found []error, err error) {
 	missing := func(cause error, kind, name string) {
 		found = append(found, fault.Wrap(cause, fault.NetworkMissing, h.name, "vm", a.Name, "kind", kind, "name", name,
-			"available", strings.Join(available(l, kind == "bridge"), ", ")))
+			"available", orNone(strings.Join(available(l, kind == "bridge"), ", "))))
 	}
 	for _, b := range a.Bridges {
 		if !isBridge(b) {
@@ -80,6 +80,13 @@ func (h *Host) checkNetworks(l *lv.Libvirt, a *admit.Admitted) (found []error, e
 		missing(err, "network", n)
 	}
 	return found, nil
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
 }
 
 // maxAvailable is as many networks as a fault names.
