@@ -81,19 +81,23 @@ func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.H
 	roles := roles{cfg.Roles}
 	registry, metrics := newRegistry()
 	pacer := newPacer(kept.get)
+	events := newRecorder(cfg, kept.get, journal, o.Log, o.Now, registry)
 	reasons := &explainer{kerberos: kerberos, log: o.Log}
 	moves := move.NewManager(move.Options{
 		Host: cfg.Host, RunDir: cfg.RunDir, Settings: kept.get, Roots: cfg.Storage.Roots,
-		Hypervisor: hypervisor{Host: local, cfg: cfg, roots: disks.roots.Dirs()}, Storage: disks, Store: journal, Log: o.Log, Inject: o.Inject, Measurer: &measurer{}, Ended: metrics.observe,
+		Hypervisor: hypervisor{Host: local, cfg: cfg, roots: disks.roots.Dirs()}, Storage: disks, Store: journal, Log: o.Log, Inject: o.Inject,
+		Ended:    func(rec move.Record) { metrics.observe(rec); events.ended(rec) },
+		Happened: events.happened, Waits: events.waits, Measurer: &measurer{},
 		Connector: &connector{host: cfg.Host, settings: kept.get, kerberos: kerberos, now: o.Now,
 			explain: reasons.explain, pacer: pacer, have: stream.Interfaces},
 	})
-	door := &doorman{host: cfg.Host, kerberos: kerberos, roles: roles, moves: moves, log: o.Log, now: o.Now}
+	door := &doorman{host: cfg.Host, kerberos: kerberos, roles: roles, moves: moves, events: events, log: o.Log, now: o.Now}
 	listener, err := stream.Listen(ctx, stream.ListenOptions{
 		Addrs:   func() ([]netip.Addr, error) { return migrationAddrs(kept.get()) },
 		Allowed: func(a netip.Addr) bool { return allows(kept.get(), a) },
 		Plain:   func() bool { return kept.get().Encryption.Plain() }, Pace: pacer.pace,
-		Port:  stream.Port, Host: cfg.Host, Identity: identity, OnControl: door.serve, Log: o.Log,
+		Port: stream.Port, Host: cfg.Host, Identity: identity, OnControl: door.serve, Log: o.Log,
+		Changed: events.addresses,
 	})
 	if err != nil {
 		return err
@@ -101,22 +105,28 @@ func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.H
 	defer listener.Close()
 	door.listener = listener
 	kept.changed = append(kept.changed, func(string, settings.Settings, settings.Settings) { listener.Rebind(ctx) },
-		func(string, settings.Settings, settings.Settings) { moves.SettingsChanged() })
+		func(string, settings.Settings, settings.Settings) { moves.SettingsChanged() },
+		func(actor string, before, after settings.Settings) {
+			events.settingsChanged(actor, before, after, listener.Addrs())
+		})
 	server, err := api.NewServer(api.Options{
 		Host: cfg.Host, Version: o.Version, Acceptor: acceptor{kerberos, roles}, LocalMapper: localMapper(cfg.Host, roles, cfg.LocalUsers),
-		Backend: &backend{cfg: cfg, version: o.Version, virt: local, kerberos: kerberos, reasons: reasons, moves: moves, store: journal, listener: listener, settings: kept, log: o.Log},
+		Backend: &backend{cfg: cfg, version: o.Version, virt: local, kerberos: kerberos, reasons: reasons, moves: moves, store: journal, listener: listener, settings: kept, events: events, log: o.Log},
 		TLS:     &tls.Config{Certificates: []tls.Certificate{identity.Certificate()}},
-		Now:     o.Now, Listen: cfg.API.Listen, Socket: cfg.API.Socket, Log: o.Log, Registry: registry,
+		Now:     o.Now, Listen: cfg.API.Listen, Socket: cfg.API.Socket, Log: o.Log, Registry: registry, Refused: events.requestRefused,
 	})
 	if err != nil {
 		return err
 	}
-	return run(ctx, o, local, journal, server, listener, moves)
+	return run(ctx, o, local, journal, server, listener, moves, events)
 }
 
 // run starts the servers and ends them in the order that lets moves end: no new
 // ones first, then the API and the migration port.
-func run(ctx context.Context, o Options, local *virt.Host, journal *store.Store, server *api.Server, listener *stream.Listener, moves *move.Manager) error {
+func run(ctx context.Context, o Options, local *virt.Host, journal *store.Store, server *api.Server, listener *stream.Listener, moves *move.Manager, events *recorder) error {
+	if err := events.unfinished(ctx, moves); err != nil {
+		return err
+	}
 	if err := moves.Settle(ctx); err != nil {
 		return err
 	}
@@ -127,10 +137,12 @@ func run(ctx context.Context, o Options, local *virt.Host, journal *store.Store,
 	g.Go(func() error { return listener.Run(gctx) })
 	g.Go(func() error { warmUp(gctx, o, local); return nil })
 	g.Go(func() error { retain(gctx, journal, o.Log); return nil })
+	g.Go(func() error { events.run(gctx); return nil })
 	g.Go(func() error {
 		select {
 		case <-server.Ready():
 			o.Log.Info("droverd serves", "host", o.Config.Host, "version", o.Version, "migration", listener.Addrs())
+			events.started(o.Version, listener.Addrs())
 			o.Ready()
 		case <-gctx.Done():
 			return nil
@@ -140,6 +152,7 @@ func run(ctx context.Context, o Options, local *virt.Host, journal *store.Store,
 		case <-gctx.Done():
 		}
 		o.Stopping()
+		events.stopping(moves)
 		o.Log.Info("droverd stops; running moves may end", "within", time.Duration(o.Config.ShutdownTimeout))
 		dctx, cancel := context.WithTimeout(context.Background(), time.Duration(o.Config.ShutdownTimeout))
 		defer cancel()

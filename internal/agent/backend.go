@@ -11,6 +11,7 @@ import (
 
 	"drover/internal/api"
 	"drover/internal/config"
+	"drover/internal/eventlog"
 	"drover/internal/fault"
 	"drover/internal/krb"
 	"drover/internal/move"
@@ -30,6 +31,7 @@ type backend struct {
 	store    *store.Store
 	listener *stream.Listener
 	settings *settingsKeeper
+	events   *recorder
 	log      *slog.Logger
 }
 
@@ -107,6 +109,9 @@ func (b *backend) StartMove(ctx context.Context, c api.Caller, r move.Request) (
 	}
 	rec, err := b.moves.Start(ctx, op, r)
 	b.audit(ctx, c, "move.start", r.VM, err, r)
+	if err != nil {
+		b.events.moveRefused(c.Name(), r, err)
+	}
 	return rec, err
 }
 
@@ -142,6 +147,9 @@ func (b *backend) Watch(ctx context.Context, id string, after int64) iter.Seq2[m
 func (b *backend) CancelMove(ctx context.Context, c api.Caller, id string) (move.Record, error) {
 	rec, err := b.moves.Cancel(ctx, id, c.Name())
 	b.audit(ctx, c, "move.cancel", id, err, nil)
+	if err == nil {
+		b.events.record(eventlog.MoveCancelAsked, by(c, rec), eventlog.Data{"destination": rec.Peer})
+	}
 	return rec, err
 }
 
@@ -149,6 +157,9 @@ func (b *backend) CancelMove(ctx context.Context, c api.Caller, id string) (move
 func (b *backend) ResolveMove(ctx context.Context, c api.Caller, id string, keep api.Keep) (move.Record, error) {
 	rec, err := b.moves.Resolve(ctx, id, keep == api.KeepSource, c.Name())
 	b.audit(ctx, c, "move.resolve", id, err, map[string]any{"keep": keep})
+	if err == nil {
+		b.events.record(eventlog.MoveResolved, by(c, rec), eventlog.Data{"keep": keep})
+	}
 	return rec, err
 }
 
@@ -165,6 +176,7 @@ func (b *backend) Tickets(context.Context) ([]api.Ticket, error) {
 func (b *backend) PurgeTickets(ctx context.Context, c api.Caller, service string) (int, error) {
 	n := b.kerberos.Purge(func(t krb.TicketInfo) bool { return service == "" || strings.EqualFold(t.Service, service) })
 	b.audit(ctx, c, "ticket.purge", service, nil, map[string]any{"purged": n})
+	b.events.record(eventlog.TicketsPurged, eventlog.About{Actor: c.Name()}, eventlog.Data{"purged": n, "service": service})
 	return n, nil
 }
 
@@ -186,8 +198,8 @@ func (b *backend) audit(ctx context.Context, c api.Caller, action, object string
 
 // Health checks what the agent cannot do without.
 func (b *backend) Health(ctx context.Context) []api.HealthCheck {
-	checks := []api.HealthCheck{{Name: "journal"}, {Name: "libvirt"}, {Name: "keytab"}, {Name: "migration-port"}}
-	for i, err := range []error{b.store.Check(ctx), b.virt.Ping(ctx), b.kerberos.CheckKeytab(), b.portCheck()} {
+	checks := []api.HealthCheck{{Name: "journal"}, {Name: "libvirt"}, {Name: "keytab"}, {Name: "migration-port"}, {Name: "event-log"}}
+	for i, err := range []error{b.store.Check(ctx), b.virt.Ping(ctx), b.kerberos.CheckKeytab(), b.portCheck(), b.events.check()} {
 		checks[i].OK = err == nil
 		if err != nil {
 			checks[i].Reason = fault.From(err).Error()

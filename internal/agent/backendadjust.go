@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"drover/internal/api"
+	"drover/internal/eventlog"
 	"drover/internal/record"
 )
 
@@ -15,5 +16,8 @@ func (b *backend) AdjustMove(ctx context.Context, c api.Caller, id string, a api
 	}
 	rec, err := b.moves.Adjust(ctx, id, time.Duration(a.MaxBlackoutMS)*time.Millisecond, c.Name())
 	b.audit(ctx, c, "move.adjust", id, err, a)
+	if err == nil {
+		b.events.record(eventlog.MoveAdjusted, by(c, rec), eventlog.Data{"max_blackout_ms": a.MaxBlackoutMS})
+	}
 	return rec, err
 }

@@ -17,7 +17,11 @@ func (b *backend) Settings(context.Context) (settings.Settings, error) { return 
 
 // ChangeSettings changes them; the keeper audits it.
 func (b *backend) ChangeSettings(ctx context.Context, c api.Caller, ch settings.Change) (settings.Settings, error) {
-	return b.settings.change(ctx, c.Name(), ch)
+	s, err := b.settings.change(ctx, c.Name(), ch)
+	if err != nil {
+		b.events.settingsRefused(c.Name(), err)
+	}
+	return s, err
 }
 
 // NetworkAdapters lists the host's network interfaces without loopback.

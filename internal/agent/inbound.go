@@ -25,6 +25,7 @@ type doorman struct {
 	kerberos *krb.Host
 	roles    roles
 	moves    *move.Manager
+	events   *recorder
 	listener *stream.Listener
 	log      *slog.Logger
 	now      func() time.Time
@@ -45,12 +46,14 @@ func (d *doorman) serve(ctx context.Context, u *stream.Unauthenticated) {
 	})
 	if err != nil {
 		d.log.Warn("migration connection refused", "remote", remote, "error", err, "code", fault.From(err).Code)
+		d.events.connectionRefused(remote.String(), err)
 		return
 	}
 	in.Control, in.listener = ctl, d.listener
 	defer in.Close()
 	if err := d.moves.Serve(ctx, in); err != nil {
 		d.log.Info("migration connection ended", "remote", remote, "error", err)
+		d.events.incomingRefused(in.caller, err)
 	}
 }
 
@@ -145,10 +148,10 @@ type inbound struct {
 	data       *stream.Session
 	unregister func()
 	relay      relays
+	probes     atomic.Int32 // of the link, see sink
 
 	mu      sync.Mutex
 	sockets map[string]string // kind and channel: where its streams go
-	probes     atomic.Int32 // of the link, see sink
 }
 
 func (in *inbound) Caller() move.Caller { return in.caller }
@@ -160,6 +163,9 @@ func (in *inbound) Err() error {
 	}
 	return in.Control.Err()
 }
+
+// Streams tells what each connection carried, and where it ran.
+func (in *inbound) Streams() []move.StreamProof { return proofs(in.Info(), in.data) }
 
 // Open registers a session for data streams.
 func (in *inbound) Open() (id, secret []byte, err error) {
@@ -191,14 +197,14 @@ func (in *inbound) acceptAll(ctx context.Context) {
 		if err != nil {
 			return // the session was closed
 		}
+		if st.Kind() == stream.KindProbe {
+			in.sink(st)
+			continue
+		}
 		local, err := in.connect(ctx, st)
 		if err != nil {
 			st.Abort(err)
 			in.relay.failed(err)
-			continue
-		}
-		if st.Kind() == stream.KindProbe {
-			in.sink(st)
 			continue
 		}
 		in.relay.carry(st, local)

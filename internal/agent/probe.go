@@ -5,6 +5,7 @@ import (
 
 	"drover/internal/api"
 	"drover/internal/doctor"
+	"drover/internal/eventlog"
 	"drover/internal/fault"
 	"drover/internal/krb"
 )
@@ -20,6 +21,8 @@ func (b *backend) ProbeDelegation(ctx context.Context, c api.Caller, r api.Probe
 		}
 	}
 	b.audit(ctx, c, "delegation.probe", r.Operator, err, map[string]any{"method": r.Method, "services": r.DestinationServices, "refused": refused})
+	b.events.record(eventlog.DelegationTried, eventlog.About{Actor: c.Name(), Code: codeOf(err)},
+		eventlog.Data{"operator": r.Operator, "method": r.Method, "services": r.DestinationServices, "refused": refused})
 	return attempts, err
 }
 

@@ -52,7 +52,7 @@ func (m *Manager) Serve(ctx context.Context, conn Inbound) error {
 	c := conn.Caller()
 	now := m.opt.Now()
 	r, mctx, err := m.begin(Record{ID: open.Move, Role: Destination, Phase: Queued, VM: open.VM, UUID: open.UUID, Peer: c.Peer,
-		Operator: c.Principal, Request: Request{VM: open.VM, Destination: m.opt.Host, IncludeStorage: open.IncludeStorage, DryRun: open.DryRun}, Created: now})
+		Operator: c.Principal, DelegatedBy: c.DelegatedBy, SignIn: c.SignIn, Request: Request{VM: open.VM, Destination: m.opt.Host, IncludeStorage: open.IncludeStorage, DryRun: open.DryRun}, Created: now})
 	if err != nil {
 		return refuse(ctx, conn, err)
 	}

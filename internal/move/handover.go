@@ -24,7 +24,7 @@ func (s *source) handover(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.m.opt.AnswerTimeout)
 	defer cancel()
-	err := s.call(ctx, wire.KindHandover, wire.Handover{Cookie: s.cookie}, wire.KindOutcome, &s.outcome)
+	err := s.call(ctx, wire.KindHandover, wire.Handover{Cookie: s.cookie, StoodMS: s.stood().Milliseconds()}, wire.KindOutcome, &s.outcome)
 	s.running = s.m.opt.Now()
 	if err != nil {
 		s.log.Warn("no answer to handover", "error", err)

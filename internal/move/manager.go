@@ -57,6 +57,9 @@ type Options struct {
 	// Waits, if set, is told of each move that begins to wait (Record.Waiting says
 	// what for), and of each that is refused for a limit of this host (Record.Error).
 	Waits func(Record)
+	// Happened, if set, is told of each event of a move when it is journalled, except
+	// the last; Ended is for that.
+	Happened func(Record, Event)
 	// Ended, if set, is told of each move that is over.
 	Ended func(Record)
 }

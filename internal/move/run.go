@@ -78,10 +78,12 @@ func (r *run) enter(ctx context.Context, p Phase) error {
 	}
 	r.rec.Phase = p
 	err := r.journal(Event{Kind: EventPhase})
+	rec, seq := r.rec, r.seq
 	r.mu.Unlock()
 	if err != nil {
 		return err
 	}
+	r.happened(rec, seq, Event{Kind: EventPhase})
 	r.log.Info("phase", "phase", p)
 	if r.m.opt.Inject != nil {
 		return r.m.opt.Inject(ctx, r.rec.Role, p)
@@ -92,8 +94,21 @@ func (r *run) enter(ctx context.Context, p Phase) error {
 // note journals an event that changes no phase.
 func (r *run) note(e Event) error {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.journal(e)
+	err := r.journal(e)
+	rec, seq := r.rec, r.seq
+	r.mu.Unlock()
+	if err == nil {
+		r.happened(rec, seq, e)
+	}
+	return err
+}
+
+// happened tells whoever asked to be told of what is journalled now.
+func (r *run) happened(rec Record, seq int64, e Event) {
+	if r.m.opt.Happened != nil {
+		e.Seq, e.Move, e.Time, e.Phase = seq, rec.ID, rec.Updated, rec.Phase
+		r.m.opt.Happened(rec, e)
+	}
 }
 
 // journal writes record and event in one durable transaction. The caller holds mu.

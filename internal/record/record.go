@@ -141,15 +141,18 @@ type Record struct {
 	Kind     wire.MoveKind `json:"kind,omitempty"`
 	Peer     string        `json:"peer" doc:"the other host"`
 	Operator string        `json:"operator"`
-	Request  Request       `json:"request"`
-	Waiting  *Waiting      `json:"waiting,omitempty" doc:"while the move is queued behind a limit"`
-	Plan     *Plan         `json:"plan,omitempty"`
-	Progress *Progress     `json:"progress,omitempty"`
-	Summary  *Summary      `json:"summary,omitempty"`
-	Error    *fault.Error  `json:"error,omitempty"`
-	Created  time.Time     `json:"created"`
-	Updated  time.Time     `json:"updated"`
-	Ended    *time.Time    `json:"ended,omitempty"`
+	// DelegatedBy and SignIn are what the tickets prove at the destination.
+	DelegatedBy string       `json:"delegated_by,omitempty" doc:"at the destination: host account that acts for the operator"`
+	SignIn      string       `json:"sign_in,omitempty" doc:"at the destination: own-credentials or service-asserted"`
+	Request     Request      `json:"request"`
+	Waiting     *Waiting     `json:"waiting,omitempty" doc:"while the move is queued behind a limit"`
+	Plan        *Plan        `json:"plan,omitempty"`
+	Progress    *Progress    `json:"progress,omitempty"`
+	Summary     *Summary     `json:"summary,omitempty"`
+	Error       *fault.Error `json:"error,omitempty"`
+	Created     time.Time    `json:"created"`
+	Updated     time.Time    `json:"updated"`
+	Ended       *time.Time   `json:"ended,omitempty"`
 }
 
 // Event is one thing that happened to a move, in order. Seq counts from 1 per

@@ -266,6 +266,9 @@ type Prepared struct {
 // destination's.
 type Handover struct {
 	Cookie []byte `json:"cookie,omitempty"`
+	// StoodMS is for how long the guest has stood still at the source, in
+	// milliseconds; it is shown and nothing depends on it.
+	StoodMS int64 `json:"stood_ms,omitempty"`
 }
 
 // Cancel asks the destination to forget the move.
