@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/signal"
 	"slices"
@@ -35,6 +36,7 @@ type program struct {
 	getenv         func(string) string
 	now            func() time.Time
 	connect        func(ctx context.Context, where target, retrying func(error, time.Duration)) (agent, error)
+	tryPort        func(ctx context.Context, to netip.AddrPort) (source string, err error)
 	// started: the command line was understood; errors are the verb's from here.
 	started bool
 	// local: the verb went to the local socket because --host was not given.
@@ -45,7 +47,7 @@ func newProgram(stdin io.Reader, stdout, stderr io.Writer) *program {
 	p := &program{stdin: stdin, stdout: stdout, stderr: stderr, out: table, getenv: os.Getenv, now: time.Now}
 	p.screen = newScreen(stderr, os.Getenv)
 	p.asker = newAsker(stdin, p.screen)
-	p.connect = p.dial
+	p.connect, p.tryPort = p.dial, connectOnce
 	return p
 }
 
@@ -93,7 +95,7 @@ have no cluster and no shared storage, as an operator known by Kerberos.`,
 	root.SetVersionTemplate("drover {{.Version}}\n")
 	root.PersistentFlags().VarP(&p.out, "output", "o", "`form` of the result: table, json or yaml")
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(newMove(p), newCompare(p), newVM(p), newHost(p), newTicket(p), newLogin(p), newDelegation(p), newSPN(p), newExplain(p), newVersion(p), newErrorsMD(p))
+	root.AddCommand(newMove(p), newCompare(p), newVM(p), newHost(p), newEvents(p), newTicket(p), newLogin(p), newDelegation(p), newSPN(p), newExplain(p), newVersion(p), newErrorsMD(p), newEventsMD(p))
 	addCmdlets(p, root)
 	if err := root.RegisterFlagCompletionFunc("output", fixed("table", "json", "yaml")); err != nil {
 		panic(err) // the flag was defined above

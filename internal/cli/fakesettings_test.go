@@ -2,30 +2,11 @@ package cli
 
 import (
 	"context"
-	"iter"
-	"net/netip"
 	"strings"
 
 	"drover/internal/api"
-	"drover/internal/eventlog"
 	"drover/internal/record"
-	"drover/internal/settings"
 )
-
-func fakeSettings() settings.Settings {
-	s := settings.Default()
-	s.Revision, s.Incoming, s.Outgoing = 3, true, true
-	s.Networks = []settings.Network{{Subnet: netip.MustParsePrefix("192.168.10.0/24")}}
-	return s
-}
-
-func (f *fakeAgent) Settings(context.Context) (settings.Settings, error) { return fakeSettings(), nil }
-
-func (f *fakeAgent) ChangeSettings(context.Context, api.Caller, settings.Change) (settings.Settings, error) {
-	return fakeSettings(), nil
-}
-
-func (f *fakeAgent) NetworkAdapters(context.Context) ([]api.NetworkAdapter, error) { return nil, nil }
 
 // Compare finds what lines `incompatible OBJECT OPTION CODE ARG=VALUE...` of the
 // scenario say, unless the request has the option. %20 stands for a blank, - for
