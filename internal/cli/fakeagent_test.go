@@ -15,6 +15,7 @@ import (
 	"drover/internal/doctor"
 	"drover/internal/fault"
 	"drover/internal/record"
+	"drover/internal/settings"
 	"drover/internal/wire"
 )
 
@@ -25,7 +26,8 @@ type fakeAgent struct {
 	scenario []string
 
 	mu      sync.Mutex
-	changed chan struct{} // closed and made anew on every change
+	changed chan struct{}      // closed and made anew on every change
+	kept    *settings.Settings // see settingsNow
 	rec     record.Record
 	events  []record.Event
 	clock   time.Time
@@ -123,7 +125,7 @@ func (f *fakeAgent) play(ctx context.Context) {
 		switch w[0] {
 		case "waiting":
 			f.emit(record.Event{Kind: record.EventProgress, Phase: f.rec.Phase, Waiting: f.waiting(w[1:])})
-		case "refuse", "vm", "incompatible":
+		case "refuse", "vm", "incompatible", "event":
 		case "phase":
 			f.emit(record.Event{Kind: record.EventPhase, Phase: record.Phase(w[1])})
 		case "notice":
@@ -245,10 +247,12 @@ func (f *fakeAgent) summary() *record.Summary {
 // The api.Backend.
 
 func (f *fakeAgent) Host(_ context.Context, c api.Caller) (api.HostInfo, error) {
+	var kept settings.Settings
+	f.change(func() { kept = f.settingsNow() })
 	return api.HostInfo{
 		Host: f.host, UUID: "0a1b2c3d-0000-4000-8000-00000000000a", Version: "0.1.0", Account: f.host + "$", Realm: "LAB.DROVER.TEST",
 		LibvirtVersion: "9.0.0", QEMUVersion: "7.2.22", MemoryBytes: 64 * gib, MemoryAvailable: 48 * gib, StorageRoots: []string{"/srv/vms"},
-		Migration: api.MigrationInfo{Settings: fakeSettings(), Addresses: []netip.AddrPort{netip.MustParseAddrPort("192.168.10.1:6600")}},
+		Migration: api.MigrationInfo{Settings: kept, Addresses: []netip.AddrPort{netip.MustParseAddrPort("192.168.10.1:6600")}},
 		Caller:    c.Info(),
 	}, f.refusal("host")
 }
