@@ -15,6 +15,9 @@ func printPlan(w io.Writer, p *record.Plan) error {
 	for _, n := range p.Networks {
 		s.add("network", "%s, %s -> %s", n.Subnet, n.Source, n.Destination)
 	}
+	for _, n := range p.Passed {
+		s.add("passed over", "%s: %s", n.Subnet, clean(n.Reason))
+	}
 	if p.Kind != wire.Offline {
 		s.add("memory", "%s, codec %s, %s", size(p.MemoryBytes), p.Codec, count(max(p.Connections, 1), "connection"))
 	}
@@ -22,6 +25,9 @@ func printPlan(w io.Writer, p *record.Plan) error {
 		s.add("encryption", "none: both hosts' policies turn it off")
 	} else {
 		s.add("encryption", "%s", p.Encryption)
+	}
+	for _, n := range p.Notes {
+		s.add("note", "%s", clean(n))
 	}
 	for _, d := range p.Disks {
 		s.add("disk "+clean(d.Target), "%s", diskText(d))
