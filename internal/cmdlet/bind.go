@@ -55,15 +55,13 @@ func Bind(c *Cmdlet, words []string, own Options) (*Call, error) {
 	return call, call.pipe(stages)
 }
 
-// takeOwn sets drover's own options apart, up to the first "|".
+// takeOwn sets drover's own options apart, which may also follow a "|".
 func (call *Call) takeOwn(words []string, own Options) (rest []string, err error) {
 	for i := 0; i < len(words); i++ {
 		w := words[i]
 		name, long := strings.CutPrefix(w, "--")
 		name, _, withValue := strings.Cut(name, "=")
 		switch {
-		case w == "|":
-			return append(rest, words[i:]...), nil
 		case w == "-o" || strings.HasPrefix(w, "-o="):
 			name, withValue = "output", w != "-o"
 		case !long || w == "--":

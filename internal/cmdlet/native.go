@@ -165,7 +165,7 @@ func (call *Call) move() ([]string, error) {
 			return nil, fmt.Errorf("a VM called %q is moved with `drover move --vm`", n)
 		}
 	}
-	if len(args) == 1 {
+	if len(args) == 1 && call.Cmdlet.Name == "Move-VM" {
 		args = []string{"--vm", args[0]} // it may be called like a verb
 	}
 	args = append(args, "--to", call.Text("DestinationHost"))
