@@ -32,13 +32,14 @@ const (
 	dirtyPeriod  = time.Second
 	gaugeLimit   = 3 * time.Second // sample and dirty rate
 	probeLimit   = 2 * time.Second
-	gaugeLife    = 5 * time.Second // older, because the move waited, it is measured anew
+	gaugeLife    = 30 * time.Second // older, because the move waited, it is measured anew
 	samplePages  = 512
 	pageSize     = 4096
 	defaultLimit = 300 * time.Millisecond // of the blackout: QEMU's, made explicit
 	// fixedTime is what a move takes besides measuring and sending: the
 	// destination's QEMU starts, streams are connected, the VM changes hands.
-	fixedTime = 900 * time.Millisecond
+	// diskTime is what the copy of each disk adds, however small the disk.
+	fixedTime, diskTime = 900 * time.Millisecond, 400 * time.Millisecond
 )
 
 // foresight is what the source of a move expects of it.
@@ -144,6 +145,7 @@ func (s *source) sampleOf(g *gauge, link float64, p *record.Plan) predict.Sample
 	for _, d := range p.Disks {
 		if d.Action == wire.Copy {
 			v.DiskBytes += d.AllocatedBytes
+			v.Fixed += diskTime
 		}
 	}
 	used := withoutZeros(g.sample)

@@ -105,8 +105,8 @@ func Predict(s Sample) Result {
 		}
 		p.TotalMS = between(s.Elapsed, scale(max(low, total/2), factor), scale(min(high, 2*total), factor))
 		p.BlackoutMS = record.Range{Low: (min(best.blackout, mid.blackout) + switchover/2).Milliseconds(),
-			// QEMU stops the guest as soon as the rest fits, which may be sooner.
-			High: (min(s.MaxBlackout, max(4*mid.blackout, worst.blackout)) + 2*switchover).Milliseconds()}
+			// QEMU stops the guest as soon as the rest fits, which may be before the round ends.
+			High: (s.MaxBlackout + 2*switchover).Milliseconds()}
 	}
 	p.Reason = reason(s, p, mid, dirty, rate, known)
 	return p
