@@ -8,6 +8,10 @@
 //	              failed or cancelled: undo in reverse         destination's journal decides;
 //	              order; the VM runs on at the source          while it cannot be read: unknown
 //
+// One edge goes back: from authorise to queued, when the destination is at its limit
+// of simultaneous moves. A move that is queued holds nothing on either host, neither a
+// place among its moves nor the VM: see queue.
+//
 // The promise of a move: on success the VM runs on the destination and not on
 // the source. On an error before handover it runs on the source, and the
 // destination keeps nothing. After handover the outcome is read from the
