@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 
 	"drover/internal/record"
 	"drover/internal/settings"
@@ -11,8 +12,10 @@ func (b *backend) Settings(context.Context) (settings.Settings, error) {
 	return settings.Default(), nil
 }
 
-func (b *backend) ChangeSettings(context.Context, Caller, settings.Change) (settings.Settings, error) {
-	return settings.Default(), nil
+func (b *backend) ChangeSettings(_ context.Context, c Caller, ch settings.Change) (settings.Settings, error) {
+	asked, err := json.Marshal(ch)
+	b.note("settings "+string(asked), c)
+	return settings.Default(), err
 }
 
 func (b *backend) NetworkAdapters(context.Context) ([]NetworkAdapter, error) { return nil, nil }
