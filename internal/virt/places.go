@@ -18,6 +18,7 @@ import (
 var (
 	sysDevices = "/sys/devices/system"
 	hugePages  = "/sys/kernel/mm/hugepages"
+	memInfo    = "/proc/meminfo"
 )
 
 // maxCPU bounds what a set may name; the kernel's own limit is 8192.
@@ -33,17 +34,17 @@ func (h *Host) checkPlaces(a *admit.Admitted, offline bool) (found []error) {
 		found = append(found, fault.New(fault.NUMANodeMissing, h.name, "vm", a.Name, "nodes", lacks, "have", have))
 	}
 	for _, size := range a.HugePages {
+		text := humanize.IBytes(size)
 		if size == 0 {
-			if size = defaultHugePage("/proc/meminfo"); size == 0 {
-				continue
-			}
+			text = "the default size"
+			size = defaultHugePage(memInfo)
 		}
 		free, ok := freeHugePages(size)
 		// Pages of several sizes share the memory in ways that libvirt knows.
 		if ok && (offline || len(a.HugePages) > 1 || free >= a.MemoryBytes) {
 			continue
 		}
-		found = append(found, fault.New(fault.HugePagesMissing, h.name, "vm", a.Name, "size", humanize.IBytes(size),
+		found = append(found, fault.New(fault.HugePagesMissing, h.name, "vm", a.Name, "size", text,
 			"free", humanize.IBytes(free), "needed", humanize.IBytes(a.MemoryBytes)))
 	}
 	return found
@@ -101,7 +102,7 @@ func parseSet(s string) (in *[maxCPU]bool, ok bool) {
 }
 
 // freeHugePages is the free memory in pages of a size, bytes; false without a
-// pool of them.
+// pool of them, as a kernel without huge pages has none.
 func freeHugePages(size uint64) (uint64, bool) {
 	b, err := os.ReadFile(filepath.Join(hugePages, fmt.Sprintf("hugepages-%dkB", size>>10), "free_hugepages"))
 	if err != nil {

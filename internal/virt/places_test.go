@@ -22,13 +22,14 @@ func kernel(t *testing.T, files map[string]string) {
 			t.Fatal(err)
 		}
 	}
-	oldDevices, oldPages := sysDevices, hugePages
-	t.Cleanup(func() { sysDevices, hugePages = oldDevices, oldPages })
-	sysDevices, hugePages = filepath.Join(dir, "system"), filepath.Join(dir, "hugepages")
+	oldDevices, oldPages, oldInfo := sysDevices, hugePages, memInfo
+	t.Cleanup(func() { sysDevices, hugePages, memInfo = oldDevices, oldPages, oldInfo })
+	sysDevices, hugePages, memInfo = filepath.Join(dir, "system"), filepath.Join(dir, "hugepages"), filepath.Join(dir, "meminfo")
 }
 
 func TestWhatAVMIsBoundToMustBeThere(t *testing.T) {
-	kernel(t, map[string]string{"system/cpu/online": "0-3,6\n", "system/node/online": "0\n", "hugepages/hugepages-2048kB/free_hugepages": "100\n"})
+	kernel(t, map[string]string{"system/cpu/online": "0-3,6\n", "system/node/online": "0\n", "hugepages/hugepages-2048kB/free_hugepages": "100\n",
+		"meminfo": "MemTotal: 1 kB\nHugepagesize:       2048 kB\n"})
 	h := New(Config{Name: "HV02"})
 	for name, c := range map[string]struct {
 		a       admit.Admitted
@@ -45,6 +46,8 @@ func TestWhatAVMIsBoundToMustBeThere(t *testing.T) {
 		"node that is missing":  {admit.Admitted{NUMANodes: []string{"0-1"}}, false, fault.NUMANodeMissing, [2]string{"nodes", "1"}},
 		"pages enough":          {admit.Admitted{HugePages: []uint64{2 << 20}, MemoryBytes: 200 << 20}, false, "", [2]string{}},
 		"pages too few":         {admit.Admitted{HugePages: []uint64{2 << 20}, MemoryBytes: 201 << 20}, false, fault.HugePagesMissing, [2]string{"free", "200 MiB"}},
+		"pages of the default":  {admit.Admitted{HugePages: []uint64{0}, MemoryBytes: 200 << 20}, false, "", [2]string{}},
+		"default, too few":      {admit.Admitted{HugePages: []uint64{0}, MemoryBytes: 201 << 20}, false, fault.HugePagesMissing, [2]string{"size", "the default size"}},
 		"too few, but shut off": {admit.Admitted{HugePages: []uint64{2 << 20}, MemoryBytes: 201 << 20}, true, "", [2]string{}},
 		"no such pages":         {admit.Admitted{HugePages: []uint64{1 << 30}}, true, fault.HugePagesMissing, [2]string{"size", "1.0 GiB"}},
 	} {
@@ -66,6 +69,13 @@ func TestWhatAVMIsBoundToMustBeThere(t *testing.T) {
 func TestAHostThatDoesNotTellIsNotBlamed(t *testing.T) {
 	kernel(t, nil)
 	if found := New(Config{Name: "HV02"}).checkPlaces(&admit.Admitted{CPUSets: []string{"7"}, NUMANodes: []string{"3"}}, false); len(found) > 0 {
+		t.Error(found)
+	}
+}
+
+func TestAKernelWithoutHugePagesHasNone(t *testing.T) {
+	kernel(t, map[string]string{"meminfo": "MemTotal: 1 kB\n"})
+	if found := New(Config{Name: "HV02"}).checkPlaces(&admit.Admitted{HugePages: []uint64{0}}, true); len(found) != 1 || !fault.Is(found[0], fault.HugePagesMissing) {
 		t.Error(found)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"os"
 	"path"
 	"strings"
 	"testing"
@@ -117,4 +118,50 @@ func optionsOf(c record.Comparison) map[fault.Code]string {
 		out[i.Code] = i.Option
 	}
 	return out
+}
+
+// TestCompareNamesWhatNoOptionCures: a VM that is bound to its host in every way,
+// shut off, and one CPU that it may get instead of its own.
+func TestCompareNamesWhatNoOptionCures(t *testing.T) {
+	s := startSite(t, lab.Options{Name: "bound", Hosts: twoHosts})
+	o := smallVM("APP01", 101)
+	vm, err := s.DefineVM(t.Context(), lab.HV01, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.RemoveVM(context.Background(), vm) })
+	plain := s.virsh(t, lab.HV01, "dumpxml", "--inactive", vm.Name)
+	s.redefine(t, lab.HV01, vm.Name, "</devices>", "<hostdev mode='subsystem' type='pci'><source><address domain='0' bus='0' slot='0' function='0'/></source></hostdev></devices>",
+		"<os>", "<memoryBacking><hugepages/></memoryBacking><cputune><vcpupin vcpu='0' cpuset='500'/></cputune><numatune><memory mode='strict' nodeset='7'/></numatune><os>")
+	before := s.pictures(t)
+	c := s.compare(t, 11, "--to", lab.HV02, "--include-storage")
+	found := optionsOf(c)
+	for _, code := range []fault.Code{fault.DeviceRefused, fault.HostCPUMissing, fault.NUMANodeMissing, fault.HugePagesMissing} {
+		if option, ok := found[code]; !ok || option != "" {
+			t.Errorf("%s: %v, %q", code, ok, option)
+		}
+	}
+	if len(found) != 4 {
+		t.Errorf("found %v", found)
+	}
+	s.unchanged(t, before)
+
+	if err := os.WriteFile(s.Member(lab.HV01).Path("/tmp/plain.xml"), []byte(plain), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.virsh(t, lab.HV01, "define", "/tmp/plain.xml")
+	flags := []string{"--to", lab.HV02, "--include-storage", "--cpu", "kvm64", "--map-storage", lab.VMDir + "=" + lab.SharedDir}
+	s.compare(t, 0, flags...)
+	if r := s.drover(t, append([]string{"move", vm.Name, "--host", lab.HV01}, flags...)...); r.Status != 0 {
+		t.Fatalf("%+v", r)
+	}
+	xml := s.virsh(t, lab.HV02, "dumpxml", vm.Name)
+	if moved := lab.SharedDir + "/" + path.Base(vm.Disks[0].Path); !strings.Contains(xml, ">kvm64</model>") || strings.Contains(xml, "qemu64") || !strings.Contains(xml, moved) {
+		t.Errorf("as moved:\n%s", xml)
+	}
+	s.virsh(t, lab.HV02, "start", vm.Name)
+	s.observe(t, &machine{VM: vm})
+	if r := s.drover(t, "compare", vm.Name, "--host", lab.HV02, "--to", lab.HV01, "--cpu", "qemu64", "-o", "json"); r.Status != 11 || !strings.Contains(r.Stdout, string(fault.CPUFixed)) {
+		t.Errorf("another CPU for a VM that runs: %+v", r)
+	}
 }
