@@ -60,6 +60,9 @@ func Objections(host string, d virt.Domain) (all []error) {
 	if d.Job != "" {
 		all = append(all, fault.New(fault.VMBusy, host, "vm", d.Name, "job", d.Job))
 	}
+	if d.BlockJob != "" {
+		all = append(all, fault.New(fault.VMBusy, host, "vm", d.Name, "job", d.BlockJob))
+	}
 	if d.Snapshots > 0 {
 		all = append(all, fault.New(fault.VMBusy, host, "vm", d.Name, "job", fmt.Sprintf("%d snapshots, which libvirt does not move along", d.Snapshots)))
 	}

@@ -68,6 +68,7 @@ func TestCheckSource(t *testing.T) {
 		"empty file drive": {func(d *virt.Domain) { d.Disks = []virt.Disk{{Target: "sda", Device: "cdrom", Type: "file"}} }, ""},
 		"transient":        {func(d *virt.Domain) { d.Persistent = false }, fault.VMTransient},
 		"busy":             {func(d *virt.Domain) { d.Job = "backup" }, fault.VMBusy},
+		"busy disk":        {func(d *virt.Domain) { d.BlockJob = "block commit of vda" }, fault.VMBusy},
 		"snapshots":        {func(d *virt.Domain) { d.Snapshots = 2 }, fault.VMBusy},
 		"passed through":   {func(d *virt.Domain) { d.Disks[0].Device, d.Disks[0].Type = "lun", "block" }, fault.DiskUnsupported},
 		"block device":     {func(d *virt.Domain) { d.Disks[0].Type = "block" }, fault.DiskUnsupported},

@@ -37,8 +37,9 @@ type Domain struct {
 	// NVRAM is the path of the UEFI variables, "" without; Loader the firmware.
 	NVRAM, Loader string
 	Networks      []NIC
-	// Job is the kind of the job under way, "" for none.
-	Job            string
+	// Job is the kind of the job under way, "" for none; BlockJob the one of a disk,
+	// such as "block commit of vda".
+	Job, BlockJob  string
 	HasManagedSave bool
 	Snapshots      int
 	// Autostart: the host starts the VM when libvirt starts.
@@ -199,7 +200,36 @@ func fillState(l *lv.Libvirt, d lv.Domain, out *Domain) error {
 		return err
 	}
 	out.Job = job
+	if job == "" { // with one, libvirt may have this question wait for it
+		out.BlockJob = blockJob(l, d, out.Disks)
+	}
 	return nil
+}
+
+// blockJobNames are virDomainBlockJobType in words.
+var blockJobNames = map[lv.DomainBlockJobType]string{
+	lv.DomainBlockJobTypePull: "block pull", lv.DomainBlockJobTypeCopy: "block copy", lv.DomainBlockJobTypeCommit: "block commit",
+	lv.DomainBlockJobTypeActiveCommit: "block commit", lv.DomainBlockJobTypeBackup: "backup",
+}
+
+// blockJob finds a disk with a job of its own, which libvirt does not count among
+// the domain's jobs. What cannot be asked counts as none: libvirt's Begin refuses it.
+func blockJob(l *lv.Libvirt, d lv.Domain, disks []Disk) string {
+	for _, disk := range disks {
+		if disk.Path == "" {
+			continue
+		}
+		found, kind, _, _, _, err := l.DomainGetBlockJobInfo(d, disk.Target, 0)
+		if err != nil || found <= 0 {
+			continue
+		}
+		name := blockJobNames[lv.DomainBlockJobType(kind)]
+		if name == "" {
+			name = "block job"
+		}
+		return name + " of " + disk.Target
+	}
+	return ""
 }
 
 func fillDefinition(out *Domain, def *libvirtxml.Domain) error {
