@@ -226,6 +226,9 @@ func (in *inbound) connect(ctx context.Context, st *stream.Stream) (net.Conn, er
 	return local, nil
 }
 
+// Cut ends the data streams, and waits for that.
+func (in *inbound) Cut() { in.relay.close() }
+
 // Close ends everything that belongs to the connection, and waits for it.
 func (in *inbound) Close() error {
 	in.relay.close()

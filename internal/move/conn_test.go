@@ -192,6 +192,8 @@ type inbound struct {
 	caller move.Caller
 }
 
+func (i *inbound) Cut() {}
+
 func (i *inbound) Caller() move.Caller { return i.caller }
 func (i *inbound) Open() (id, secret []byte, err error) {
 	return make([]byte, 16), make([]byte, 32), i.a.gate()
@@ -200,7 +202,7 @@ func (i *inbound) Attach(string, int, string) error { return i.a.gate() }
 func (i *inbound) Streams() []move.StreamProof {
 	return []move.StreamProof{{Kind: "control", Local: "10.0.0.2:6600", Remote: "10.0.0.1:40000", WireBytes: 10, Encrypted: true}}
 }
-func (i *inbound) Err() error                       { return nil }
+func (i *inbound) Err() error { return nil }
 
 // connector finds the other hosts of the world.
 type connector struct{ a *agent }

@@ -186,6 +186,7 @@ func (d *destination) interrupted(err error) error {
 	if serr := d.conn.Err(); serr != nil {
 		err = errors.Join(serr, err)
 	}
+	d.conn.Cut()
 	d.abandon()
 	if f := fault.From(err); f.Code == fault.ShuttingDown || f.Code == fault.MoveInterrupted || f.Code == fault.Cancelled {
 		return f // by this agent

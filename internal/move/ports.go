@@ -179,6 +179,9 @@ type Inbound interface {
 	Open() (id, secret []byte, err error)
 	// Attach connects each data stream of the kind and channel to a unix socket.
 	Attach(kind string, channel int, socket string) error
+	// Cut ends all data streams: what waits for data of a source that is gone, such
+	// as QEMU when it is to be stopped, then waits no longer.
+	Cut()
 	Err() error
 	// Streams tells what each connection carried, and where it ran.
 	Streams() []StreamProof

@@ -24,13 +24,15 @@ type Pace func(local netip.Addr, d Direction) []*Limit
 
 const (
 	// window is how far a limit lets its users get ahead after a pause, which makes
-	// up for timers that fire late.
-	window = 20 * time.Millisecond
+	// up for timers that fire late, as they do on a host with much to do.
+	window = 100 * time.Millisecond
+	// turn is how much of the rate is a piece.
+	turn = 20 * time.Millisecond
 	// A piece is what is counted at once: not so small that waiting becomes work,
 	// nor so large that others who share the limit starve (their life signs too).
 	minPiece, maxPiece = 1 << 10, 64 << 10
-	// patienceless waits are not worth a timer; they stay in the limit's books.
-	shortest = 2 * time.Millisecond
+	// Shorter waits are not worth a timer; they stay in the limit's books.
+	shortest = 5 * time.Millisecond
 )
 
 // Limit bounds the bytes per second of one direction, of all streams that have it
@@ -59,9 +61,8 @@ func (l *Limit) setRateAt(now time.Time, bytesPerSecond float64) {
 		return
 	}
 	l.rate = bytesPerSecond
-	burst := int(bytesPerSecond * window.Seconds())
-	l.piece = min(max(burst, minPiece), maxPiece)
-	burst = max(burst, l.piece)
+	l.piece = min(max(int(bytesPerSecond*turn.Seconds()), minPiece), maxPiece)
+	burst := max(int(bytesPerSecond*window.Seconds()), l.piece)
 	if l.lim == nil {
 		l.lim = rate.NewLimiter(rate.Limit(bytesPerSecond), burst)
 		return

@@ -12,7 +12,7 @@ import (
 
 // paced plays streams that send as fast as their limits let them, on a clock of
 // its own: how many bytes were out by the end, and the longest that one stream
-// had to wait. Timers fire late by late.
+// had to wait. Timers are late.
 func paced(streams int, limits []*Limit, start time.Time, span, late time.Duration, at map[time.Duration]func()) (sent int, longest time.Duration) {
 	const work = 5 * time.Microsecond // a write that does not block
 	next := make([]time.Time, streams)
@@ -58,7 +58,7 @@ func TestLimitHoldsWithOneStreamAndWithMany(t *testing.T) {
 	const span = 10 * time.Second
 	for _, bits := range []float64{1e6, 20e6, 100e6, 1e9, 10e9} {
 		for _, streams := range []int{1, 4, 17} {
-			for _, late := range []time.Duration{0, 5 * time.Millisecond} {
+			for _, late := range []time.Duration{0, 60 * time.Millisecond} {
 				t.Run(fmt.Sprintf("%.0f Mbit/s, %d streams, timers %v late", bits/1e6, streams, late), func(t *testing.T) {
 					l := &Limit{}
 					l.setRateAt(start, bits/8)
