@@ -199,3 +199,10 @@ func optionWords(r *record.Request) (out []string) {
 	on(r.OnTimeout != "", "--on-timeout", string(r.OnTimeout))
 	return out
 }
+
+// furtherWords are the options of a request that are not told in words of their
+// own: what is mapped and replaced, and how it is carried.
+func furtherWords(q record.Request) string {
+	q.IncludeStorage, q.DestinationStoragePath, q.RetainVHDCopiesOnSource, q.Connections, q.MaxBlackoutMS = false, "", false, 0, 0
+	return strings.Join(optionWords(&q), " ")
+}

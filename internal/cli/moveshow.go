@@ -101,6 +101,9 @@ func asked(q record.Request) []string {
 	if q.NoWait {
 		out = append(out, "no waiting")
 	}
+	if words := furtherWords(q); words != "" {
+		out = append(out, words)
+	}
 	if q.DryRun {
 		out = append(out, "dry run")
 	}
