@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"drover/internal/api"
 	"drover/internal/config"
 	"drover/internal/fault"
 	"drover/internal/settings"
@@ -29,6 +30,7 @@ func TestSettings(t *testing.T) {
 	t.Run("effect", s.testSettingsEffect)
 	t.Run("roles", s.testSettingsRoles)
 	t.Run("at once", s.testSettingsAtOnce)
+	t.Run("adapters", s.testAdapters)
 	t.Run("restart and audit", s.testSettingsKept)
 }
 
@@ -132,6 +134,35 @@ func (s *site) testSettingsAtOnce(t *testing.T) {
 	_, err = s.SetSettings(t.Context(), lab.HV01, settings.Change{IfRevision: &before.Revision, AnyNetwork: &on})
 	if !fault.Is(err, fault.SettingsChanged) {
 		t.Errorf("decided on revision %d: %v", before.Revision, err)
+	}
+}
+
+// testAdapters: a host tells its interfaces, and which of them takes migrations.
+func (s *site) testAdapters(t *testing.T) {
+	c, err := api.NewClient(api.ClientOptions{Address: "unix:" + s.Member(lab.HV01).Path("/run/drover/droverd.sock"), Host: lab.HV01})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	adapters, err := c.NetworkAdapters(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	migrating := map[string]bool{} // by address
+	for _, a := range adapters {
+		if a.Kind == "" || a.MTU == 0 || a.Name == "lo" {
+			t.Errorf("%+v", a)
+		}
+		for _, p := range a.Addresses {
+			migrating[p.Addr().String()] = a.Migration && a.Up
+		}
+	}
+	host := s.Member(lab.HV01)
+	if m, listed := migrating[host.Address(lab.Migration)]; !m || !listed {
+		t.Errorf("the migration network's interface: %+v", adapters)
+	}
+	if m, listed := migrating[host.Address(lab.Management)]; m || !listed {
+		t.Errorf("the management network's interface: %+v", adapters)
 	}
 }
 
