@@ -53,6 +53,7 @@ type host struct {
 	// settings are the host's; a test changes them before or between moves.
 	settings settings.Settings
 	waited   []move.Record // what Options.Waits was told
+	happened []move.Event  // what Options.Happened was told
 }
 
 // agent is one life of a host's droverd.
@@ -167,7 +168,7 @@ func (h *host) start() *agent {
 	a.m = move.NewManager(move.Options{Host: h.name, RunDir: filepath.Join(h.dir, "run"), Settings: h.set, Roots: roots,
 		Hypervisor: hyper{a}, Storage: storage{a}, Connector: connector{a}, Store: st, Log: slog.New(slog.DiscardHandler),
 		UnwindTimeout: 3 * time.Second, AnswerTimeout: h.w.answer, StatsInterval: time.Millisecond, RetryInterval: 2 * time.Millisecond,
-		QueueInterval: 2 * time.Millisecond, Waits: h.heard,
+		QueueInterval: 2 * time.Millisecond, Waits: h.heard, Happened: h.saw,
 		Inject: func(ctx context.Context, r move.Role, p move.Phase) error {
 			h.mu.Lock()
 			f := h.inject

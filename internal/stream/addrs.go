@@ -7,8 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"slices"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"

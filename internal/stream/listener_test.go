@@ -5,10 +5,12 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -365,8 +367,12 @@ func TestListenerFollowsItsAddresses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var told []string
 	e.ln, err = Listen(t.Context(), ListenOptions{
 		Addrs: func() ([]netip.Addr, error) { return *list.Load(), nil }, Identity: id,
+		Changed: func(came, gone, now []netip.AddrPort) {
+			told = append(told, fmt.Sprintf("+%d -%d =%d", len(came), len(gone), len(now)))
+		},
 		OnControl: func(context.Context, *Unauthenticated) {}, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil || len(e.ln.Addrs()) != 0 {
@@ -389,6 +395,9 @@ func TestListenerFollowsItsAddresses(t *testing.T) {
 	e.ln.rebind(t.Context())
 	if got := e.ln.Addrs(); len(got) != 1 || got[0].Addr() != two {
 		t.Fatal(got)
+	}
+	if want := []string{"+2 -0 =2", "+0 -1 =1"}; !slices.Equal(told, want) {
+		t.Errorf("told %v, want %v", told, want)
 	}
 }
 
