@@ -107,7 +107,7 @@ func seedOf(id string) uint64 {
 // predict puts into the plan what is to be expected of a live move. It is before
 // anything was changed on either host.
 func (s *source) predict(ctx context.Context, p *record.Plan) {
-	if s.gauge == nil {
+	if s.gauge == nil || !s.opened.Facts.Probes {
 		return
 	}
 	if s.m.opt.Now().Sub(s.gauge.started) > gaugeLife {

@@ -159,6 +159,8 @@ type HostFacts struct {
 	Plain bool `json:"plain,omitempty"`
 	// Codecs are the names of what the host can decode on memory streams.
 	Codecs []string `json:"codecs,omitempty"`
+	// Probes: the host takes streams that only measure the link.
+	Probes bool `json:"probes,omitempty"`
 }
 
 // Probe lets a destination recognise shared storage by content: a file of random

@@ -63,7 +63,7 @@ func (s *site) assertPredicted(t *testing.T, rec record.Record) {
 // a slow link takes it.
 func (s *site) busyGuest(t *testing.T, host string, number byte) *machine {
 	return s.newVM(t, host, "BUSY1", number, func(o *lab.VMOptions) {
-		o.Params.Memory, o.Params.Rewrite, o.Params.Verify = 64<<20, 100<<20, 0
+		o.Params.Memory, o.Params.Rewrite, o.Params.Verify = 48<<20, 24<<20, 8<<20
 		o.Params.Partial, o.Params.Mix = 0, guest.Mix{Random: 100}
 	})
 }
