@@ -59,7 +59,7 @@ type Network string
 const (
 	Management Network = "mgmt"  // 10.77.0.0/24
 	Migration  Network = "mig"   // 192.168.10.0/24
-	Migration2 Network = "mig2"  // 192.168.20.0/24: no agent is told of it by AgentConfig
+	Migration2 Network = "mig2"  // 192.168.20.0/24: no agent is told of it by AgentSettings
 	Guest      Network = "guest" // 10.99.0.0/24: virtual machines and their heartbeats
 )
 

@@ -166,6 +166,9 @@ func (p *program) runHostSet(ctx context.Context, t targets, ch settings.Change)
 		r.Revision, r.Settings, r.Applied = after.Revision, &after, after.Revision != before.Revision
 		r.Changes = settings.Diff(before, after)
 		p.warnUnavailable(r.Host, ch)
+		if after.Incoming && !after.AnyNetwork && len(after.Networks) == 0 {
+			p.screen.line("note: %s accepts VMs and has no migration network, so port 6600 is closed: `drover host set%s --add-network 192.168.10.0/24`", r.Host, r.target.again())
+		}
 		return p.printSet(r)
 	})
 	if err != nil {
