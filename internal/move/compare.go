@@ -102,8 +102,12 @@ func (s *source) compare(ctx context.Context) (p record.Plan, objections []error
 	if len(objections) > 0 {
 		return p, objections, nil
 	}
-	p, err = s.planOf(offer, admitted)
-	return p, nil, err
+	if p, err = s.planOf(offer, admitted); err != nil {
+		return p, nil, err
+	}
+	s.measure(ctx)
+	s.predict(ctx, &p)
+	return p, nil, nil
 }
 
 // meet gets through to the destination.

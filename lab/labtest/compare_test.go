@@ -132,7 +132,7 @@ func TestCompareNamesWhatNoOptionCures(t *testing.T) {
 	t.Cleanup(func() { s.RemoveVM(context.Background(), vm) })
 	plain := s.virsh(t, lab.HV01, "dumpxml", "--inactive", vm.Name)
 	s.redefine(t, lab.HV01, vm.Name, "</devices>", "<hostdev mode='subsystem' type='pci'><source><address domain='0' bus='0' slot='0' function='0'/></source></hostdev></devices>",
-		"<os>", "<memoryBacking><hugepages/></memoryBacking><cputune><vcpupin vcpu='0' cpuset='500'/></cputune><numatune><memory mode='strict' nodeset='7'/></numatune><os>")
+		"<os>", "<memoryBacking><hugepages><page size='16' unit='GiB'/></hugepages></memoryBacking><cputune><vcpupin vcpu='0' cpuset='500'/></cputune><numatune><memory mode='strict' nodeset='7'/></numatune><os>")
 	before := s.pictures(t)
 	c := s.compare(t, 11, "--to", lab.HV02, "--include-storage")
 	found := optionsOf(c)
