@@ -12,6 +12,9 @@ import (
 // maxStood bounds what a source may claim: for longer no guest stands still.
 const maxStood = 24 * time.Hour
 
+// stoodMS is what is believed of the source's word.
+func stoodMS(h wire.Handover) int64 { return min(max(h.StoodMS, 0), maxStood.Milliseconds()) }
+
 // summarise fills in what the destination can tell of a move that succeeded. Only
 // for how long the guest had stood still before the handover is the source's word.
 func (d *destination) summarise(handed time.Time, req wire.Handover) {
@@ -24,8 +27,7 @@ func (d *destination) summarise(handed time.Time, req wire.Handover) {
 		Encrypted: allEncrypted(proofs), MemoryBytes: payload(proofs, StreamMemory), DiskBytes: payload(proofs, StreamDisk),
 	}
 	if d.offer.Kind == wire.Live {
-		stood := min(max(time.Duration(req.StoodMS)*time.Millisecond, 0), maxStood)
-		sum.BlackoutMS = (stood + now.Sub(handed)).Milliseconds()
+		sum.BlackoutMS = stoodMS(req) + now.Sub(handed).Milliseconds()
 	}
 	// What the tickets are for was checked by their class; the host is this one.
 	sum.DelegatedService = spn.Migration + "/" + d.m.opt.Host
