@@ -3,6 +3,7 @@ package move
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"drover/internal/fault"
@@ -42,6 +43,9 @@ func (m *Manager) Adjust(ctx context.Context, id string, maxBlackout time.Durati
 	return r.record(), err
 }
 
+// adjustablePhases are those in which the guest still runs here.
+var adjustablePhases = []Phase{Queued, Negotiate, Authorise, Prepare, Connect, Transfer}
+
 // notAdjustable says why a move takes no other limit now, "" when it does. The
 // caller holds mu.
 func (r *run) notAdjustable() string {
@@ -50,7 +54,7 @@ func (r *run) notAdjustable() string {
 		return "it is adjusted at its source, " + r.rec.Peer
 	case r.rec.Kind != wire.Live:
 		return "the VM does not run during the move"
-	case r.committed:
+	case r.committed || !slices.Contains(adjustablePhases, r.rec.Phase):
 		return "the VM was handed over already"
 	}
 	return ""

@@ -25,7 +25,7 @@ func TestPrediction(t *testing.T) {
 	vm := s.newVM(t, lab.HV01, "APP01", 101, func(o *lab.VMOptions) { o.Params.Rewrite = 2 << 20 })
 	h := hop{lab.HV01, lab.HV02}
 	for range 2 { // a libvirt that just started takes seconds for its first VM
-		s.mustMove(t, vm, h.from, h.to)
+		s.mustMove(t, vm, h.from, h.to, "--auto-converge", "--timeout", "5m")
 		h = hop{h.to, h.from}
 	}
 	for _, speed := range []uint64{10 * gigabit, gigabit, 100 * megabit} {
