@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -46,10 +47,18 @@ func TestCmdletLineLeavesOtherCommandLinesAlone(t *testing.T) {
 	}
 }
 
+// nativeVerb is what help says that a cmdlet stands for.
+var nativeVerb = regexp.MustCompile(`drover ((?:[a-z]+ ?)+)`)
+
 // Each cmdlet either shows objects, runs a verb that there is, or says what to use.
 func TestEveryCmdletDoesSomething(t *testing.T) {
 	root := newRoot(newProgram(nil, nil, nil))
 	for _, c := range cmdlet.All() {
+		for _, m := range nativeVerb.FindAllStringSubmatch(c.Native, -1) {
+			if cmd, _, err := root.Find(strings.Fields(m[1])); err != nil || cmd == root || len(strings.Fields(m[1])) > 1 && cmd.HasSubCommands() {
+				t.Errorf("%s is said to be %q, which is no verb", c.Name, m[0])
+			}
+		}
 		show := shower(c.Name) != nil
 		if show != (c.Properties != nil) {
 			t.Errorf("%s has properties: %t, is shown: %t", c.Name, c.Properties != nil, show)

@@ -60,15 +60,6 @@ type Instead struct {
 	Command string // of drover, to be used in its place
 }
 
-func (c *Cmdlet) parameter(name string) *Parameter {
-	for i := range c.Parameters {
-		if strings.EqualFold(c.Parameters[i].Name, name) {
-			return &c.Parameters[i]
-		}
-	}
-	return nil
-}
-
 // All are the cmdlets, in the order of help.
 func All() []*Cmdlet { return all }
 

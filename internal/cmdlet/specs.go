@@ -84,7 +84,7 @@ var all = []*Cmdlet{
 	},
 	{
 		Name: "Get-VMHostNetworkAdapter", Short: "Show a host's network interfaces",
-		Native: "drover host adapters", Examples: []string{"Get-VMHostNetworkAdapter", "Get-VMHostNetworkAdapter -ComputerName HV01 -Format List"},
+		Native: "GET /v1/network-adapters of the agent's API", Examples: []string{"Get-VMHostNetworkAdapter", "Get-VMHostNetworkAdapter -ComputerName HV01 -Format List"},
 		Parameters: params([]Parameter{{Name: "Name", Kind: List, Position: 1, Help: "interfaces, with wildcards"}, hosts(0)}, shown),
 		Properties: []string{"Name", "ComputerName", "Status", "MacAddress", "IPAddresses", "LinkSpeed", "Mtu", "Kind", "Bridge", "UsedForMigration"},
 		Shown:      []string{"Name", "ComputerName", "Status", "IPAddresses", "UsedForMigration"},
