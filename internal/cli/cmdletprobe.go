@@ -69,8 +69,12 @@ func (p *program) testConnection(ctx context.Context, call *cmdlet.Call, d *dres
 // only, and a host's name seldom leads there: its agent knows the addresses.
 func (p *program) probed(ctx context.Context, call *cmdlet.Call, d *dressing, port int) (string, []netip.Addr, error) {
 	name := call.Text("ComputerName")
-	if name == "" || name == "." || strings.EqualFold(name, "localhost") && port == migrationPort {
+	here := name == "." || strings.EqualFold(name, "localhost")
+	switch {
+	case name == "", here && port == migrationPort:
 		return p.migrationAddresses(ctx, d.target)
+	case here:
+		name = "localhost"
 	}
 	if a, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
 		return name, []netip.Addr{a}, nil
