@@ -56,7 +56,7 @@ func paced(streams int, limits []*Limit, start time.Time, span, late time.Durati
 func TestLimitHoldsWithOneStreamAndWithMany(t *testing.T) {
 	start := time.Unix(1e9, 0)
 	const span = 10 * time.Second
-	for _, bits := range []float64{1e6, 20e6, 100e6, 1e9, 10e9} {
+	for _, bits := range []float64{1e6, 20e6, 100e6, 1e9} {
 		for _, streams := range []int{1, 4, 17} {
 			for _, late := range []time.Duration{0, 60 * time.Millisecond} {
 				t.Run(fmt.Sprintf("%.0f Mbit/s, %d streams, timers %v late", bits/1e6, streams, late), func(t *testing.T) {
