@@ -199,7 +199,7 @@ func (b *backend) audit(ctx context.Context, c api.Caller, action, object string
 // Health checks what the agent cannot do without.
 func (b *backend) Health(ctx context.Context) []api.HealthCheck {
 	checks := []api.HealthCheck{{Name: "journal"}, {Name: "libvirt"}, {Name: "keytab"}, {Name: "migration-port"}, {Name: "event-log"}}
-	for i, err := range []error{b.store.Check(ctx), b.virt.Ping(ctx), b.kerberos.CheckKeytab(), b.portCheck(), b.events.check()} {
+	for i, err := range []error{b.store.Check(ctx), b.virt.Ping(ctx), b.kerberos.CheckKeytab(), b.portCheck(), b.events.check(ctx)} {
 		checks[i].OK = err == nil
 		if err != nil {
 			checks[i].Reason = fault.From(err).Error()

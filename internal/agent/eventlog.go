@@ -164,14 +164,15 @@ func (r *recorder) noteTrouble(e eventlog.Entry, err error) {
 	}
 }
 
-// check is why the last entry was not written; nil when it was.
-func (r *recorder) check() error {
+// check is why the last entry was not written; nil when it was, or could be now.
+func (r *recorder) check(ctx context.Context) error {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.trouble == nil {
+	err := r.trouble
+	r.mu.Unlock()
+	if err == nil || r.store.Check(ctx) == nil {
 		return nil
 	}
-	return fault.Wrap(r.trouble, fault.StoreFailed, r.host)
+	return fault.Wrap(err, fault.StoreFailed, r.host)
 }
 
 // refused records a refusal, unless there are too many of them.

@@ -306,7 +306,7 @@ func TestEntriesReachTheJournalOfSystemd(t *testing.T) {
 
 func TestALogThatCannotBeWrittenFailsNothing(t *testing.T) {
 	l := newLogBench(t)
-	if err := l.check(); err != nil {
+	if err := l.check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.store.Close(); err != nil {
@@ -315,7 +315,7 @@ func TestALogThatCannotBeWrittenFailsNothing(t *testing.T) {
 	for range 3 {
 		l.ended(doneMove(record.Source))
 	}
-	if err := l.check(); !fault.Is(err, fault.StoreFailed) {
+	if err := l.check(t.Context()); !fault.Is(err, fault.StoreFailed) {
 		t.Errorf("health says %v", err)
 	}
 	trouble := 0
