@@ -127,6 +127,7 @@ type dressing struct {
 	fs        *pflag.FlagSet
 	target    target
 	directory directoryFlags
+	yes       bool // answers -Confirm, of verbs that ask nothing themselves
 }
 
 func (p *program) dress(root *cobra.Command, c *cmdlet.Cmdlet) *dressing {
@@ -146,6 +147,9 @@ func (p *program) dress(root *cobra.Command, c *cmdlet.Cmdlet) *dressing {
 	}
 	if d.fs.Lookup("host") == nil {
 		d.target.flags(d.fs)
+	}
+	if d.fs.Lookup("yes") == nil && c.Verb != nil {
+		d.fs.BoolVar(&d.yes, "yes", false, "")
 	}
 	return d
 }
@@ -186,6 +190,9 @@ func (d *dressing) parse(call *cmdlet.Call) error {
 	if err := d.fs.Parse(call.Own); err != nil {
 		return err
 	}
+	if d.yes {
+		call.Own = slices.DeleteFunc(call.Own, func(o string) bool { return o == "--yes" })
+	}
 	if d.target.host != "" && call.Has("ComputerName") {
 		return errors.New("-ComputerName and --host say the same; give one of them")
 	}
@@ -194,6 +201,12 @@ func (d *dressing) parse(call *cmdlet.Call) error {
 		return nil
 	}
 	return fmt.Errorf("-ErrorAction %s has no counterpart; there are Continue and Stop", call.Text("ErrorAction"))
+}
+
+// answered reports whether --yes was given.
+func (d *dressing) answered() bool {
+	f := d.fs.Lookup("yes")
+	return f != nil && f.Value.String() == "true"
 }
 
 // hosts are those that the call names; "" is this machine.

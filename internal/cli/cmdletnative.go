@@ -106,7 +106,7 @@ func (p *program) nativeOn(ctx context.Context, call *cmdlet.Call, d *dressing, 
 		return p.whatIf(line)
 	}
 	if call.On("Confirm") && !call.On("WhatIf") {
-		if err := p.asker.confirm(ctx, false, call.Cmdlet.Name+": "+line+" ?"); err != nil {
+		if err := p.asker.confirm(ctx, d.answered(), call.Cmdlet.Name+": "+line+" ?"); err != nil {
 			return err
 		}
 	}
