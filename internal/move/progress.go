@@ -164,7 +164,7 @@ func (s *source) summarise() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sum := Summary{
-		TotalMS: s.running.Sub(s.rec.Created).Milliseconds(), WireBytes: wireBytes(proofs), Streams: proofs,
+		TotalMS: s.running.Sub(s.begun()).Milliseconds(), WireBytes: wireBytes(proofs), Streams: proofs,
 		Network: subnets(s.plan.Networks), Operator: s.session.Peer().Operator, DelegatedBy: s.session.Peer().DelegatedBy,
 		SignIn: s.session.Peer().SignIn, DelegatedService: s.plan.Delegation.Service, StorageService: s.plan.Delegation.StorageService,
 		Encrypted:   allEncrypted(proofs),

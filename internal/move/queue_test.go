@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"drover/internal/fault"
 	"drover/internal/move"
@@ -140,12 +141,17 @@ func TestFourMovesAtALimitOfTwo(t *testing.T) {
 	src.waitsAt(t, ids[3], 2, 2, hereTwo)
 	src.running(t, [3]int{2, 2, 2})
 	dst.running(t, [3]int{2, 2, 0})
+	waiting := time.Now()
+	eventually(t, "a while goes by", func() bool { return time.Since(waiting) > 50*time.Millisecond })
 	release()
 	for i, id := range ids {
 		rec := src.over(t, id)
 		wantCode(t, rec, move.Done)
 		if rec.Waiting != nil {
 			t.Errorf("it is over and waits for %+v", rec.Waiting)
+		}
+		if s := rec.Summary; i >= 2 && s.TotalMS >= rec.Ended.Sub(rec.Created).Milliseconds() {
+			t.Errorf("total time %d ms has the time that it waited", s.TotalMS)
 		}
 		src.journal(t, id)
 		dst.over(t, id)

@@ -33,6 +33,7 @@ type source struct {
 	// comparing: this is no move, see Compare.
 	comparing bool
 	outcome   wire.Outcome
+	turn      time.Time // the move did not wait any more; zero: it never did
 	stopped   time.Time // the guest stopped here
 	running   time.Time // the destination said that it runs there
 }

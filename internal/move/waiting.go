@@ -3,6 +3,7 @@ package move
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/cenkalti/backoff/v5"
 
@@ -135,7 +136,7 @@ func (s *source) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.dom, s.kind = dom, kind
+	s.dom, s.kind, s.turn = dom, kind, s.m.opt.Now()
 	s.update(func(rec *Record, _ *private) { rec.Kind, rec.VM = kind, dom.Name })
 	return nil
 }
@@ -182,6 +183,14 @@ func (s *source) getThrough(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// begun is when the move had its turn: what it waited before is not its time.
+func (s *source) begun() time.Time {
+	if s.turn.IsZero() {
+		return s.rec.Created
+	}
+	return s.turn
 }
 
 // again asks a destination that was full. It has a place here while it asks.
