@@ -252,10 +252,7 @@ func (d *destination) prepareQEMU(ctx context.Context, dir string, cookie []byte
 	if err != nil {
 		return withFault(err, fault.PrepareFailed, d.m.opt.Host, "vm", d.rec.VM)
 	}
-	d.vms = append(d.vms, d.acquired("incoming VM", func(ctx context.Context) error {
-		_, err := inc.Finish(ctx, nil, true)
-		return err
-	}))
+	d.vms = append(d.vms, d.acquired("incoming VM", func(ctx context.Context) error { return d.stopIncoming(ctx, inc) }))
 	for _, k := range []string{StreamMemory, StreamDisk} {
 		if err := d.conn.Attach(k, 0, filepath.Join(dir, k+".sock")); err != nil {
 			return err

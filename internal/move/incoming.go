@@ -166,6 +166,23 @@ func (d *destination) abandon() {
 	d.unwind()
 }
 
+// stopIncoming ends the QEMU that waits for the guest. One that lost its source
+// may hang (QEMU 7.2 with parallel connections does, in its main loop), and
+// libvirt's answer with it; then it is destroyed, which needs no answer of QEMU.
+func (d *destination) stopIncoming(ctx context.Context, inc Incoming) error {
+	fctx, cancel := context.WithTimeout(ctx, d.m.opt.UnwindTimeout/4)
+	defer cancel()
+	_, err := inc.Finish(fctx, nil, true)
+	if err == nil || fctx.Err() == nil {
+		return err
+	}
+	d.log.Warn("libvirt does not get the incoming VM stopped; destroying it", "error", err)
+	if err := d.m.opt.Hypervisor.Destroy(ctx, d.rec.UUID); err != nil && !fault.Is(err, fault.VMNotFound) {
+		return err
+	}
+	return nil
+}
+
 // cancelled is the source's wish before handover.
 func (d *destination) cancelled(ctx context.Context, env wire.Envelope) error {
 	var req wire.Cancel
