@@ -29,7 +29,7 @@ var (
 	fromHost = Member{"source", "name of the other host", None}
 	kind     = Member{"kind", "live, paused or offline", None}
 	phase    = Member{"phase", "how far it had come", None}
-	totalMS  = Member{"total_ms", "from the request to the destination's word that the VM runs", Milliseconds}
+	totalMS  = Member{"total_ms", "how long it took; of a move that is done without what it waited in the queue", Milliseconds}
 )
 
 // figures are those of a finished move, on both sides.
