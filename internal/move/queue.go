@@ -213,6 +213,9 @@ func (q *queue) serve() {
 	for _, t := range q.tickets {
 		if t.state == inLine && q.obstacle(t) == nil {
 			t.state = placed
+			if t.there == nil {
+				t.run.waits(nil) // before it goes on, and journals that it does
+			}
 			close(t.turn)
 		}
 	}
