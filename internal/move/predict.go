@@ -180,7 +180,19 @@ func withoutZeros(sample []byte) []byte {
 // moves up.
 type lessons map[predict.Bound]predict.Learned
 
-func (l lessons) of(b predict.Bound) predict.Learned { return l[b] }
+// of is what was learned of moves that were held up by b. What only the others
+// taught counts half.
+func (l lessons) of(b predict.Bound) predict.Learned {
+	if known, ok := l[b]; ok {
+		return known
+	}
+	for _, other := range []predict.Bound{predict.ByLink, predict.ByCPU} {
+		if known, ok := l[other]; ok {
+			return predict.Learned{Log: known.Log / 2, Moves: 1}
+		}
+	}
+	return predict.Learned{}
+}
 
 // pairKey is under which the moves to one host are remembered; it is no UUID.
 func pairKey(destination string) string { return "to " + destination }
