@@ -233,7 +233,7 @@ func (s *source) score() *record.Score {
 	defer cancel()
 	for _, key := range []string{s.dom.UUID, pairKey(s.req.Destination)} {
 		known := s.recall(ctx, key)
-		known[f.Bound] = known[f.Bound].Add(f.Rest, s.running.Sub(f.made))
+		known[f.Bound] = f.Lesson(known[f.Bound], s.running.Sub(f.made))
 		body, err := json.Marshal(known)
 		if err == nil {
 			err = s.m.opt.Store.PutPrediction(ctx, key, s.m.opt.Now(), body)

@@ -38,6 +38,13 @@ func (l Learned) Add(predicted, actual time.Duration) Learned {
 	return Learned{Log: l.Log + weight*(seen-l.Log), Moves: max(l.Moves, 0) + 1}
 }
 
+// Lesson is what the rest of a move that was predicted so adds to what was known:
+// of one that the link held up, only what it took beside that.
+func (p Result) Lesson(known Learned, actual time.Duration) Learned {
+	open := p.Rest - p.Certain
+	return known.Add(open, max(actual-p.Certain, open/4))
+}
+
 // doubt is by which share a prediction may miss.
 func (l Learned) doubt() float64 {
 	switch {

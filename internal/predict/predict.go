@@ -49,8 +49,10 @@ const (
 type Result struct {
 	record.Prediction
 	// Rest is what was still to come, by the model alone: nothing learned.
-	Rest  time.Duration
-	Bound Bound
+	Rest time.Duration
+	// Certain is what of it the link takes, which nothing that is learned changes.
+	Certain time.Duration
+	Bound   Bound
 }
 
 // switchover is what a blackout takes beside the last pages: the state of the
@@ -89,6 +91,9 @@ func Predict(s Sample) Result {
 	p.Converges = mid.ends
 	total := s.Fixed + disks + mid.time
 	p.Rest = total
+	if bound == ByLink {
+		p.Certain = total - s.Fixed
+	}
 	switch {
 	case !mid.ends:
 		p.overBudget(s, mid, rate, disks)
@@ -103,7 +108,8 @@ func Predict(s Sample) Result {
 		if !worst.ends {
 			high = 2 * total
 		}
-		p.TotalMS = between(s.Elapsed, scale(max(low, total/2), factor), scale(min(high, 2*total), factor))
+		correct := func(d time.Duration) time.Duration { return scale(d-p.Certain, factor) + p.Certain }
+		p.TotalMS = between(s.Elapsed, max(correct(max(low, total/2)), 0), correct(min(high, 2*total)))
 		p.BlackoutMS = record.Range{Low: (min(best.blackout, mid.blackout) + switchover/2).Milliseconds(),
 			// QEMU stops the guest as soon as the rest fits, which may be before the round ends.
 			High: (s.MaxBlackout + 2*switchover).Milliseconds()}

@@ -180,6 +180,7 @@ func TestRangesAreRanges(t *testing.T) {
 // predicted well after a few.
 func TestLearning(t *testing.T) {
 	s := quiet()
+	s.SendRate = 50 * mib
 	var ratio float64
 	for i := range 6 {
 		p := Predict(s)
@@ -191,7 +192,7 @@ func TestLearning(t *testing.T) {
 		if i > 0 != (p.Factor != 0) {
 			t.Errorf("move %d: factor %f", i, p.Factor)
 		}
-		s.Learned = s.Learned.Add(p.Rest, took)
+		s.Learned = p.Lesson(s.Learned, took)
 	}
 	if ratio < 0.8 || ratio > 1.25 {
 		t.Errorf("after six moves actual by predicted is %f", ratio)
