@@ -18,7 +18,7 @@ SHELL := /bin/bash
 export GOTOOLCHAIN ?= auto
 
 BUILD := build
-FUZZTIME ?= 20s
+FUZZTIME ?= 10s
 TESTFLAGS ?=
 UID := $(shell id -u)
 

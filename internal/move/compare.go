@@ -224,7 +224,7 @@ func (m *Manager) serveComparison(ctx context.Context, conn Inbound, open wire.O
 	if err := d.compared(ctx, env); err != nil {
 		return refuse(ctx, conn, err)
 	}
-	_, err = d.next(ctx) // the source ends the stream when it has read the answer
+	_, _ = d.next(ctx) // the source ends the stream when it has read the answer
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
