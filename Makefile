@@ -71,7 +71,7 @@ endif
 # One package at a time: the lab tests of two would share the cores that their guests are emulated on.
 unit: build
 	CGO_ENABLED=0 go build -trimpath -tags faultinject -o $(BUILD)/bin/droverd-faultinject ./cmd/droverd
-	go test -race -p 1 -timeout 30m $(TESTFLAGS) ./...
+	go test -race -p 1 -timeout 60m $(TESTFLAGS) ./...
 
 fuzz:
 	scripts/fuzz.sh $(FUZZTIME)
