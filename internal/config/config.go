@@ -181,7 +181,8 @@ func hasMigration(b []byte) (has bool) {
 }
 
 // Strict reads one YAML document into what into points to: an unknown or repeated
-// key is an error, which tells line and column. An empty document changes nothing.
+// key is an error, which tells line and column, and so is a second document, of
+// which nothing would come to be. An empty document changes nothing.
 // go-yaml 1.19.2 panics on some malformed input (testdata/fuzz has one); to whoever
 // edits the file that is an error like any other.
 func Strict(b []byte, into any) (err error) {
@@ -194,7 +195,15 @@ func Strict(b []byte, into any) (err error) {
 	if err := dec.Decode(into); err != nil && !errors.Is(err, io.EOF) {
 		return errors.New(yaml.FormatError(err, false, true))
 	}
-	return nil
+	for {
+		var more any
+		switch err := dec.Decode(&more); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil || more != nil:
+			return errors.New("has more than one document (---), and only the first would be read")
+		}
+	}
 }
 
 var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9-]+)*$`)

@@ -14,6 +14,7 @@ func TestParseRefusesWhatItDoesNotKnow(t *testing.T) {
 		{"settings of former versions", "host: HV01\nmigration:\n  enabled: true\n", "`drover host set`"},
 		{"unknown key at top", "hots: HV01\n", "hots"},
 		{"duplicate key", "host: A\nhost: B\n", "host"},
+		{"second document", "host: A\n---\nshutdown_timeout: 1m\n", "more than one document"},
 		{"relative root", "storage:\n  roots: [vms]\n", "vms"},
 		{"root is everything", "storage:\n  roots: [/]\n", "below /"},
 		{"role by name", "roles:\n  operator: [Drover Operators]\n", "neither a SID"},
@@ -34,6 +35,14 @@ func TestParseRefusesWhatItDoesNotKnow(t *testing.T) {
 				t.Fatalf("Parse(%q) = %v, want an error with %q", tc.in, err, tc.want)
 			}
 		})
+	}
+}
+
+func TestMarksOfOneDocumentAreNoSecondOne(t *testing.T) {
+	for _, in := range []string{"---\nhost: A\n", "host: A\n---\n", "# about\n---\nhost: A\n...\n"} {
+		if c, err := Parse([]byte(in)); err != nil || c.Host != "A" {
+			t.Errorf("%q: %+v, %v", in, c, err)
+		}
 	}
 }
 

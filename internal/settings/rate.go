@@ -59,6 +59,9 @@ func ParseRate(s string) (Rate, error) {
 		return 0, fmt.Errorf("%q is more than %s", s, MaxRate)
 	}
 	r := Rate(math.Round(v))
+	if v > 0 {
+		r = max(r, 1) // what is almost nothing is not none
+	}
 	return r, r.check()
 }
 

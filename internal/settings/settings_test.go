@@ -31,6 +31,7 @@ func TestRateReadsWhatPeopleWrite(t *testing.T) {
 	for in, why := range map[string]string{
 		"": "no bandwidth", "fast": "no bandwidth", "-1G": "no bandwidth", "1e9": "no bandwidth", "500MB/s": "bytes", "500": "forgotten", "999k": "less than 1M",
 		"11T": "more than 10T", "1Gi": "no bandwidth", "G": "no bandwidth", "1.2.3G": "no bandwidth", "1G 1G": "no bandwidth", "9" + strings.Repeat("9", 400): "bandwidth", "500MiB/s": "no bandwidth",
+		"0.4": "forgotten", "0.0001k": "forgotten",
 	} {
 		if got, err := ParseRate(in); err == nil || !strings.Contains(err.Error(), why) && !strings.Contains(err.Error(), "more than") {
 			t.Errorf("%q: %d, %v; want %q", in, got, err, why)
@@ -195,6 +196,8 @@ func TestTemplateIsReadStrictly(t *testing.T) {
 		"maximum_migration: 3\n": "maximum_migration", "maximum_migrations: many\n": "maximum_migrations", "": "no settings", "networks: [{subnet: 10.0.0.1/8}]\n": "10.0.0.0/8",
 		"networks: [{priority: 1}]\n": "needs a subnet", "bandwidth_limit: 5\n": "forgotten", "encryption: Maybe\n": "Maybe", "revision: 3\nencryption: Off\n": "revision",
 		"encryption: Off\nencryption: Off\n": "already", "networks: [{subnet: 10.0.0.0/8, speed: 1}]\n": "speed", "encryption: ''\n": "encryption",
+		"maximum_migrations: 2.7\n": "no whole number", "networks: [{subnet: 10.0.0.0/8, priority: 0.5}]\n": "no whole number", "encryption: Off\nnetworks:\n": "networks has no value",
+		"encryption: Off\n---\nencryption: Required\n": "more than one document", "networks: [null]\n": "needs a subnet",
 	} {
 		if ch, err := ParseTemplate([]byte(in)); err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("%q: %+v, %v; want %q", in, ch, err, why)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"drover/internal/config"
@@ -65,6 +67,9 @@ func ParseTemplate(b []byte) (Change, error) {
 	if err := config.Strict(b, &t); err != nil {
 		return Change{}, err
 	}
+	if err := valued(b); err != nil {
+		return Change{}, err
+	}
 	ch := Change{Incoming: t.Incoming, Outgoing: t.Outgoing, MaximumMigrations: t.MaximumMigrations, MaximumStorageMigrations: t.MaximumStorageMigrations,
 		Authentication: t.Authentication, Performance: t.Performance, AnyNetwork: t.AnyNetwork, Bandwidth: (*Rate)(t.Bandwidth), Encryption: t.Encryption}
 	if t.Networks != nil {
@@ -86,6 +91,34 @@ func ParseTemplate(b []byte) (Change, error) {
 		return Change{}, fmt.Errorf("%s: %w", setting, err)
 	}
 	return ch, nil
+}
+
+// valued refuses a key without a value: "networks:" whose list was taken out looks
+// like no networks, and would leave those that there are. It refuses parts of numbers
+// as well, which the library cuts off.
+func valued(b []byte) error {
+	keys := map[string]any{}
+	if err := config.Strict(b, &keys); err != nil {
+		return err
+	}
+	for _, k := range slices.Sorted(maps.Keys(keys)) {
+		switch v := keys[k].(type) {
+		case nil:
+			return fmt.Errorf("%s has no value; take the key out to leave it as it is (networks: [] is no networks)", k)
+		case []any:
+			for _, n := range v {
+				members, _ := n.(map[string]any)
+				if p, ok := members["priority"].(float64); ok {
+					return fmt.Errorf("%s: priority %v is no whole number", k, p)
+				}
+			}
+		case float64:
+			if k != "bandwidth_limit" {
+				return fmt.Errorf("%s: %v is no whole number", k, v)
+			}
+		}
+	}
+	return nil
 }
 
 // TemplateJSON is the template for programs; ParseTemplate reads its JSON too.
