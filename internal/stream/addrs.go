@@ -110,11 +110,19 @@ func (l *Listener) noteNone(none bool) {
 	l.failed[netip.Addr{}] = "none"
 }
 
+// bind listens on an address, unless it does so already on the interface that has
+// the address now: addresses move, when an interface becomes part of a bridge for
+// instance, and the socket would stay behind.
 func (l *Listener) bind(ctx context.Context, a netip.Addr) {
-	if l.bound[a] != nil {
-		return
+	on := l.deviceOf(a)
+	if b := l.bound[a]; b != nil {
+		if b.on == on {
+			return
+		}
+		b.ln.Close()
+		delete(l.bound, a)
 	}
-	lc := net.ListenConfig{KeepAlive: -1, Control: toDevice(a)} // PING is the life sign
+	lc := net.ListenConfig{KeepAlive: -1, Control: toDevice(on)} // PING is the life sign
 	ln, err := lc.Listen(ctx, "tcp", netip.AddrPortFrom(a, l.o.Port).String())
 	if err != nil {
 		if l.failed[a] != err.Error() {
@@ -124,8 +132,8 @@ func (l *Listener) bind(ctx context.Context, a netip.Addr) {
 		return
 	}
 	delete(l.failed, a)
-	l.bound[a] = &boundAddr{ln: ln}
-	l.o.Log.Info("listening for moves", "address", ln.Addr().String())
+	l.bound[a] = &boundAddr{ln: ln, on: on}
+	l.o.Log.Info("listening for moves", "address", ln.Addr().String(), "interface", on.name)
 }
 
 // watchAddrs tells changes when the kernel reports a change of addresses or

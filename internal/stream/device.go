@@ -62,13 +62,20 @@ func prefixOf(a net.Addr) (netip.Prefix, bool) {
 	return netip.PrefixFrom(addr, ones), true
 }
 
+// device is a network interface. One that was made again under its old name has
+// another index, and sockets of the former one hear nothing.
+type device struct {
+	name  string
+	index int
+}
+
 // deviceOf is the interface to which sockets with this address are bound: the one
-// that has it. "" binds to none: the address is nowhere, on loopback, or alone on
-// its interface (/32, /128), where traffic comes through other interfaces.
-func deviceOf(a netip.Addr) string {
+// that has it. The zero device binds to none: the address is nowhere, on loopback, or
+// alone on its interface (/32, /128), where traffic comes through other interfaces.
+func deviceOf(a netip.Addr) device {
 	ifs, err := net.Interfaces()
 	if err != nil {
-		return ""
+		return device{}
 	}
 	for _, i := range ifs {
 		if i.Flags&net.FlagLoopback != 0 {
@@ -80,28 +87,27 @@ func deviceOf(a netip.Addr) string {
 		}
 		for _, h := range addrs {
 			if p, ok := prefixOf(h); ok && p.Addr() == a && !p.IsSingleIP() {
-				return i.Name
+				return device{i.Name, i.Index}
 			}
 		}
 	}
-	return ""
+	return device{}
 }
 
 // toDevice is the Control function of a net.Dialer or net.ListenConfig that keeps
-// the socket on the interface of a. Where that is not permitted the address alone
-// has to do.
-func toDevice(a netip.Addr) func(network, address string, c syscall.RawConn) error {
+// the socket on an interface. Where that is not permitted the address alone has to
+// do.
+func toDevice(d device) func(network, address string, c syscall.RawConn) error {
 	return func(_, _ string, c syscall.RawConn) error {
-		device := deviceOf(a)
-		if device == "" {
+		if d.name == "" {
 			return nil
 		}
 		var err error
-		if cerr := c.Control(func(fd uintptr) { err = unix.BindToDevice(int(fd), device) }); cerr != nil {
+		if cerr := c.Control(func(fd uintptr) { err = unix.BindToDevice(int(fd), d.name) }); cerr != nil {
 			return cerr
 		}
 		if err != nil && !errors.Is(err, unix.EPERM) {
-			return fmt.Errorf("bind to interface %s: %w", device, err)
+			return fmt.Errorf("bind to interface %s: %w", d.name, err)
 		}
 		return nil
 	}

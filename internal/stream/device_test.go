@@ -17,7 +17,7 @@ func TestAllAddrsAreThoseAnotherHostCanReach(t *testing.T) {
 		if a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsMulticast() || a.IsUnspecified() || a.Is4In6() {
 			t.Errorf("%s is among them", a)
 		}
-		if device := deviceOf(a); device == "" {
+		if device := deviceOf(a); device.name == "" {
 			t.Logf("%s is alone on its interface", a)
 		}
 	}
@@ -34,8 +34,8 @@ func TestAllAddrsAreThoseAnotherHostCanReach(t *testing.T) {
 
 func TestLoopbackAndForeignAddressesAreBoundToNoInterface(t *testing.T) {
 	for _, a := range []string{"127.0.0.1", "::1", "203.0.113.77"} {
-		if d := deviceOf(netip.MustParseAddr(a)); d != "" {
-			t.Errorf("%s: %s", a, d)
+		if d := deviceOf(netip.MustParseAddr(a)); d.name != "" {
+			t.Errorf("%s: %v", a, d)
 		}
 	}
 }

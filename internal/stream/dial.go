@@ -137,7 +137,7 @@ func (o DialOptions) connect(ctx context.Context, deadline time.Time) (net.Conn,
 	d := net.Dialer{Deadline: deadline, KeepAlive: -1} // PING is the life sign
 	if o.Local.IsValid() {
 		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(o.Local, 0))
-		d.Control = toDevice(o.Local)
+		d.Control = toDevice(deviceOf(o.Local))
 	}
 	tcp, err := d.DialContext(ctx, "tcp", o.Remote.String())
 	if err != nil {

@@ -53,6 +53,8 @@ type Listener struct {
 	o     ListenOptions
 	tls   *tls.Config
 	slots chan struct{}
+	// deviceOf is the function of that name, but in tests.
+	deviceOf func(netip.Addr) device
 	// changes is a reason to look at the addresses; one is enough.
 	changes chan struct{}
 	// rebinding keeps an older look at the addresses from undoing a newer one.
@@ -68,6 +70,7 @@ type Listener struct {
 // boundAddr is one listening socket.
 type boundAddr struct {
 	ln      net.Listener
+	on      device
 	serving bool
 }
 
@@ -84,7 +87,7 @@ func Listen(ctx context.Context, o ListenOptions) (*Listener, error) {
 	l := &Listener{
 		o: o, slots: make(chan struct{}, o.MaxUnauthenticated), changes: make(chan struct{}, 1),
 		sessions: make(map[[16]byte]*Session), bound: make(map[netip.Addr]*boundAddr),
-		failed: make(map[netip.Addr]string),
+		failed: make(map[netip.Addr]string), deviceOf: deviceOf,
 		tls: &tls.Config{
 			MinVersion:   tls.VersionTLS13,
 			Certificates: []tls.Certificate{o.Identity.cert},

@@ -401,6 +401,34 @@ func TestListenerFollowsItsAddresses(t *testing.T) {
 	}
 }
 
+func TestListenerFollowsAnAddressToAnotherInterface(t *testing.T) {
+	e := newEnv(t, Timing{})
+	a := netip.MustParseAddr("127.0.0.1")
+	socket := func() net.Listener {
+		e.ln.mu.Lock()
+		defer e.ln.mu.Unlock()
+		return e.ln.bound[a].ln
+	}
+	first := socket()
+	e.ln.Rebind(e.ctx)
+	if socket() != first {
+		t.Error("it listens anew though nothing has changed")
+	}
+	e.ln.rebinding.Lock() // Run looks at addresses, too
+	e.ln.deviceOf = func(netip.Addr) device { return device{"lo", 1} }
+	e.ln.rebinding.Unlock()
+	e.ln.Rebind(e.ctx)
+	if socket() == first {
+		t.Fatal("it listens on the interface that had the address before")
+	}
+	e.opt.Remote = e.ln.Addrs()[0]
+	ctl, err := DialControl(e.ctx, e.opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctl.Close()
+}
+
 func TestLocalAddrsAreThoseWithinTheNetworks(t *testing.T) {
 	got, err := LocalAddrs([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("127.0.0.0/16")})
 	if err != nil || len(got) != 1 || got[0] != netip.MustParseAddr("127.0.0.1") {
