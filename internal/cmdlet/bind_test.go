@@ -57,6 +57,7 @@ func TestCommandLinesBecomeVerbs(t *testing.T) {
 		"Set-VMMigrationNetwork -Subnet 10.0.0.0/24 -NewP:0 -NewS fd::1": "host set --remove-network 10.0.0.0/24 --add-network fd::1,priority=0",
 		"Add-VMMigrationNetwork 192.168.10.0/24 8":                       "host set --add-network 192.168.10.0/24,priority=8",
 		"Remove-VMMigrationNetwork 192.168.*, 10.0.0.0/24":               "host set --remove-network 192.168.10.1/32 --remove-network 10.0.0.0/24",
+		"Remove-VMMigrationNetwork 192.168.10.1,192.168.*":               "host set --remove-network 192.168.10.1/32",
 		"Set-VMHost -VirtualMachineMigrationAuthenticationType Kerberos": "host set --authentication Kerberos",
 		"Set-VMHost -VirtualMachineMigrationPerf SMB":                    "host set --performance SMB",
 		"Set-VMHost -UseAnyNetworkForMigration $true":                    "host set --any-network on",

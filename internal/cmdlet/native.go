@@ -112,15 +112,15 @@ func (call *Call) editNetwork(present []settings.Network) ([]string, error) {
 	return []string{"--remove-network", old.Subnet.String(), "--add-network", added}, nil
 }
 
+// removeNetworks names each network once, also where several names mean it.
 func (call *Call) removeNetworks(present []settings.Network) (args []string, err error) {
 	for _, name := range call.List("Subnet") {
-		found := Networks(present, []string{name})
-		if len(found) == 0 {
+		if len(Networks(present, []string{name})) == 0 {
 			return nil, noNetwork(name, present)
 		}
-		for _, n := range found {
-			args = append(args, "--remove-network", n.Subnet.String())
-		}
+	}
+	for _, n := range Networks(present, call.List("Subnet")) {
+		args = append(args, "--remove-network", n.Subnet.String())
 	}
 	return args, nil
 }
