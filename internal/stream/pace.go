@@ -51,10 +51,10 @@ func NewLimit(bytesPerSecond float64) *Limit {
 	return l
 }
 
-// SetRate changes the limit for what is sent or taken from now on.
-func (l *Limit) SetRate(bytesPerSecond float64) { l.setRateAt(time.Now(), bytesPerSecond) }
-
-func (l *Limit) setRateAt(now time.Time, bytesPerSecond float64) {
+// SetRate changes the limit for what is sent or taken from now on. The books begin
+// anew: what many streams have booked at a high rate would keep them all, and their
+// life signs, waiting for long at a low one.
+func (l *Limit) SetRate(bytesPerSecond float64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.lim != nil && l.rate == bytesPerSecond {
@@ -62,13 +62,7 @@ func (l *Limit) setRateAt(now time.Time, bytesPerSecond float64) {
 	}
 	l.rate = bytesPerSecond
 	l.piece = min(max(int(bytesPerSecond*turn.Seconds()), minPiece), maxPiece)
-	burst := max(int(bytesPerSecond*window.Seconds()), l.piece)
-	if l.lim == nil {
-		l.lim = rate.NewLimiter(rate.Limit(bytesPerSecond), burst)
-		return
-	}
-	l.lim.SetLimitAt(now, rate.Limit(bytesPerSecond))
-	l.lim.SetBurstAt(now, burst)
+	l.lim = rate.NewLimiter(rate.Limit(bytesPerSecond), max(int(bytesPerSecond*window.Seconds()), l.piece))
 }
 
 func (l *Limit) largest() int {

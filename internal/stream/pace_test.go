@@ -61,7 +61,7 @@ func TestLimitHoldsWithOneStreamAndWithMany(t *testing.T) {
 			for _, late := range []time.Duration{0, 60 * time.Millisecond} {
 				t.Run(fmt.Sprintf("%.0f Mbit/s, %d streams, timers %v late", bits/1e6, streams, late), func(t *testing.T) {
 					l := &Limit{}
-					l.setRateAt(start, bits/8)
+					l.SetRate(bits / 8)
 					sent, longest := paced(streams, []*Limit{l}, start, span, late, nil)
 					if rate := float64(sent) * 8 / span.Seconds(); rate < bits*0.95 || rate > bits*1.05 {
 						t.Errorf("%.2f Mbit/s", rate/1e6)
@@ -78,8 +78,8 @@ func TestLimitHoldsWithOneStreamAndWithMany(t *testing.T) {
 func TestTheTightestOfSeveralLimitsHolds(t *testing.T) {
 	start := time.Unix(1e9, 0)
 	host, network := &Limit{}, &Limit{}
-	host.setRateAt(start, 10e6)
-	network.setRateAt(start, 2e6)
+	host.SetRate(10e6)
+	network.SetRate(2e6)
 	if sent, _ := paced(3, []*Limit{host, network}, start, 10*time.Second, 0, nil); sent < 19e6 || sent > 21e6 {
 		t.Errorf("%d bytes in 10 s", sent)
 	}
@@ -88,16 +88,27 @@ func TestTheTightestOfSeveralLimitsHolds(t *testing.T) {
 func TestLimitChangesWhileItIsInUse(t *testing.T) {
 	start := time.Unix(1e9, 0)
 	l := &Limit{}
-	l.setRateAt(start, 1e6)
+	l.SetRate(1e6)
 	sent, _ := paced(4, []*Limit{l}, start, 10*time.Second, 0, map[time.Duration]func(){
-		5 * time.Second: func() { l.setRateAt(start.Add(5*time.Second), 10e6) },
+		5 * time.Second: func() { l.SetRate(10e6) },
 	})
 	if want := 55e6; float64(sent) < want*0.95 || float64(sent) > want*1.05 {
 		t.Errorf("%d bytes, want %.0f", sent, want)
 	}
-	l.setRateAt(start.Add(10*time.Second), 1000) // a piece that was cut before is larger than the burst now
+	l.SetRate(1000) // a piece that was cut before is larger than the burst now
 	if wait := l.reserve(start.Add(10*time.Second), maxPiece); wait < 60*time.Second || wait > time.Hour {
 		t.Errorf("64 KiB at 1000 bytes per second wait %v", wait)
+	}
+}
+
+func TestLimitThatIsLoweredByFarSilencesNobody(t *testing.T) {
+	start := time.Unix(1e9, 0)
+	l := NewLimit(1.25e9)
+	_, longest := paced(100, []*Limit{l}, start, 15*time.Second, 0, map[time.Duration]func(){
+		300 * time.Millisecond: func() { l.SetRate(1e6 / 8) },
+	})
+	if longest > (Timing{}).withDefaults().Ping {
+		t.Errorf("a stream sent nothing for %v", longest)
 	}
 }
 
