@@ -181,7 +181,7 @@ func (s *session) Forward(kind string, channel int, socket string) error {
 	}
 	return os.WriteFile(socket, nil, 0o600)
 }
-func (s *session) Err() error { return nil }
+func (s *session) Err() error { return s.a.h.fault("StreamErr") }
 func (s *session) Streams() []move.StreamProof {
 	return []move.StreamProof{{Kind: "control", WireBytes: 10, Encrypted: true}, {Kind: move.StreamMemory, PayloadBytes: 100, WireBytes: 110, Encrypted: true}}
 }

@@ -244,6 +244,16 @@ func TestATransferThatTakesTooLongIsAborted(t *testing.T) {
 	w.clean(t, w.host("HV02"))
 }
 
+// TestStreamsThatBreakWithATransferGivenUpDoNotHideWhy.
+func TestStreamsThatBreakWithATransferGivenUpDoNotHideWhy(t *testing.T) {
+	w := twoHosts(t)
+	w.host("HV01").fail("StreamErr", fault.New(fault.SocketLost, "HV01", "socket", "QEMU's"))
+	a, id, _ := transferring(t, w, func(r *move.Request) { r.TimeoutMS = 20 })
+	if rec := await(t, a, id); rec.Error == nil || rec.Error.Code != fault.MoveTimeout {
+		t.Errorf("phase %s, %v", rec.Phase, rec.Error)
+	}
+}
+
 // TestATransferThatTakesTooLongIsPaused: the guest stands still for the rest, and
 // runs at the destination.
 func TestATransferThatTakesTooLongIsPaused(t *testing.T) {
@@ -274,6 +284,46 @@ func TestAPausedGuestRunsOnWhenItsMoveFails(t *testing.T) {
 	}
 	if rec := await(t, a, id); rec.Phase != move.Cancelled {
 		t.Errorf("phase %s, %v", rec.Phase, rec.Error)
+	}
+	if on := w.virt.Running(vmUUID); len(on) != 1 || on[0] != "HV01" {
+		t.Errorf("runs on %v", on)
+	}
+}
+
+// TestAGuestIsNotLeftPausedWhenNobodyHeardOfThePause: libvirt did it, and the
+// answer was lost.
+func TestAGuestIsNotLeftPausedWhenNobodyHeardOfThePause(t *testing.T) {
+	w := twoHosts(t)
+	w.host("HV01").fail("Suspend", errors.New("connection lost"))
+	a, id, _ := transferring(t, w, func(r *move.Request) { r.TimeoutMS, r.OnTimeout = 20, record.TimeoutPause })
+	awaitState(t, a.h, virt.Paused)
+	if _, err := a.m.Cancel(t.Context(), id, "anna"); err != nil {
+		t.Fatal(err)
+	}
+	if rec := await(t, a, id); rec.Phase != move.Cancelled {
+		t.Errorf("phase %s, %v", rec.Phase, rec.Error)
+	}
+	if on := w.virt.Running(vmUUID); len(on) != 1 || on[0] != "HV01" {
+		t.Errorf("runs on %v", on)
+	}
+}
+
+// TestAMoveThatFailsWaitsForThePauseUnderWay: libvirt would pause the guest
+// afterwards, and for good.
+func TestAMoveThatFailsWaitsForThePauseUnderWay(t *testing.T) {
+	w := twoHosts(t)
+	entered, free := w.host("HV01").fake.Hang("Suspend")
+	a, id, _ := transferring(t, w, func(r *move.Request) { r.TimeoutMS, r.OnTimeout = 20, record.TimeoutPause })
+	<-entered
+	if _, err := a.m.Cancel(t.Context(), id, "anna"); err != nil {
+		t.Fatal(err)
+	}
+	free()
+	if rec := await(t, a, id); rec.Phase != move.Cancelled {
+		t.Errorf("phase %s, %v", rec.Phase, rec.Error)
+	}
+	if n := events(t, a, id, record.EventNotice); len(n) != 1 {
+		t.Errorf("the pause was given up: %+v", n)
 	}
 	if on := w.virt.Running(vmUUID); len(on) != 1 || on[0] != "HV01" {
 		t.Errorf("runs on %v", on)

@@ -46,8 +46,9 @@ const (
 type foresight struct {
 	gauge    *gauge
 	forecast *forecast
-	// paused: the time budget was over and the guest was stopped for the rest.
-	paused bool
+	// paused: the time budget was over and the guest was stopped for the rest;
+	// pausing: libvirt was asked for that.
+	pausing, paused bool
 }
 
 // gauge is a measurement of the guest under way.

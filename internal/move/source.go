@@ -332,7 +332,10 @@ func (s *source) giveBack(ctx context.Context, out Outgoing) error {
 	}
 	s.log.Warn("libvirt's cancel failed; taking the VM back instead", "error", err)
 	_ = out.Close()
-	return s.takeBack(ctx)
+	if err := s.takeBack(ctx); err != nil {
+		return err
+	}
+	return s.runsAgain(ctx)
 }
 
 // letGo ends what belongs to a move that is left for the next start to settle.
@@ -391,14 +394,15 @@ func (s *source) carried(ctx context.Context) error {
 
 // transfer carries memory and disks until the destination has everything and
 // the guest stands still here.
-func (s *source) transfer(ctx context.Context) error {
+func (s *source) transfer(ctx context.Context) (err error) {
 	watchCtx, stop := context.WithCancel(ctx)
 	watched := make(chan struct{})
 	pctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
 	go func() { defer close(watched); s.watchTransfer(watchCtx, giveUp) }()
 	defer func() { stop(); <-watched }()
-	defer s.budget(ctx, giveUp)()
+	end := s.budget(ctx, giveUp)
+	defer func() { end(err) }()
 	if s.kind == wire.Offline {
 		if err := s.pushDisks(pctx); err != nil {
 			return s.because(pctx, err)
@@ -407,7 +411,8 @@ func (s *source) transfer(ctx context.Context) error {
 	}
 	cookie, err := s.out.Perform(pctx, s.cookie)
 	if err != nil {
-		if serr := s.session.Err(); serr != nil && ctx.Err() == nil {
+		// Streams that break because the transfer was given up do not say why it was.
+		if serr := s.session.Err(); serr != nil && pctx.Err() == nil {
 			err = errors.Join(serr, err)
 		}
 		return withFault(err, fault.TransferFailed, s.m.opt.Host, "vm", s.dom.Name)
