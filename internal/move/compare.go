@@ -254,8 +254,8 @@ func (d *destination) compared(ctx context.Context, env wire.Envelope) error {
 
 // examine asks whether the VM could come: with room on the storage, as this
 // host's rules and libvirt have it, and with memory and disk space, which are set
-// aside until the run unwinds. It stops at the first objection, except for a
-// comparison.
+// aside until the run unwinds; what only asks sets nothing aside, so that asking
+// keeps no move out. It stops at the first objection, except for a comparison.
 func (d *destination) examine(ctx context.Context) (disks []wire.AdmittedDisk, def Definition, objections []error) {
 	disks, objections = d.place()
 	for _, step := range []func() error{
@@ -270,6 +270,9 @@ func (d *destination) examine(ctx context.Context) (disks []wire.AdmittedDisk, d
 			return nil, def, objections
 		}
 		objections = append(objections, each(step())...)
+	}
+	if d.open.Compare || d.open.DryRun {
+		d.unwind()
 	}
 	return disks, def, objections
 }

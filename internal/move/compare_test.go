@@ -214,3 +214,24 @@ func TestHostileMappingsAreRefused(t *testing.T) {
 		})
 	}
 }
+
+// TestAskingSetsNothingAside: whoever asks and then says nothing keeps no move out.
+func TestAskingSetsNothingAside(t *testing.T) {
+	for name, change := range map[string]func(*wire.Open){
+		"comparison": func(o *wire.Open) { o.Compare = true },
+		"dry run":    func(o *wire.Open) { o.DryRun = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, h, p := hostile(t)
+			open := opening()
+			change(&open)
+			_, err := call[wire.Opened](p, wire.KindOpen, open, wire.KindOpened)
+			p.must(err)
+			_, err = call[wire.Admitted](p, wire.KindOffer, offer(), wire.KindAdmitted)
+			p.must(err)
+			if held := h.current().held(); slices.Contains(held, "reservation") {
+				t.Errorf("holds %v", held)
+			}
+		})
+	}
+}

@@ -2,6 +2,7 @@ package move
 
 import (
 	"errors"
+	"fmt"
 	"path"
 	"strings"
 
@@ -15,7 +16,7 @@ import (
 func (d *destination) place() (out []wire.AdmittedDisk, objections []error) {
 	out = make([]wire.AdmittedDisk, 0, len(d.offer.Disks))
 	var missing []string
-	for _, o := range d.offer.Disks {
+	for i, o := range d.offer.Disks {
 		a, err := d.placeDisk(o)
 		switch {
 		case err != nil:
@@ -24,7 +25,7 @@ func (d *destination) place() (out []wire.AdmittedDisk, objections []error) {
 			missing = append(missing, o.Target)
 		}
 		if a.Action == "" {
-			a.Action, a.Path = wire.Copy, path.Join(append(d.m.opt.Roots, "/")[0], o.Target)
+			a.Action, a.Path = wire.Copy, d.nowhere(i)
 		}
 		out = append(out, a)
 	}
@@ -32,6 +33,15 @@ func (d *destination) place() (out []wire.AdmittedDisk, objections []error) {
 		objections = append(objections, fault.New(fault.StorageNotIncluded, d.rec.Peer, "vm", d.rec.VM, "destination", d.m.opt.Host, "disks", strings.Join(missing, ", ")))
 	}
 	return out, append(objections, d.distinct(out)...)
+}
+
+// nowhere is a path for a disk that has no place; it has no word of the source's.
+func (d *destination) nowhere(disk int) string {
+	root := "/"
+	if len(d.m.opt.Roots) > 0 {
+		root = d.m.opt.Roots[0]
+	}
+	return path.Join(root, fmt.Sprintf("disk-%d-without-a-place", disk))
 }
 
 // placeDisk gives no action for a disk that would have to be copied without
