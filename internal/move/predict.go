@@ -108,7 +108,11 @@ func seedOf(id string) uint64 {
 // predict puts into the plan what is to be expected of a live move. It is before
 // anything was changed on either host.
 func (s *source) predict(ctx context.Context, p *record.Plan) {
-	if s.gauge == nil || !s.opened.Facts.Probes {
+	if s.gauge == nil {
+		return
+	}
+	if !s.opened.Facts.Probes {
+		s.gauge.end() // nothing is measured any more when the move begins
 		return
 	}
 	if s.m.opt.Now().Sub(s.gauge.started) > gaugeLife {

@@ -141,13 +141,18 @@ func TestVMIsLookedAtAnewAfterWaiting(t *testing.T) {
 		"shut off":          {func(h *host, d virt.Domain) { d.State = virt.Shutoff; h.add(d) }, move.Done, ""},
 		"busy":              {func(h *host, d virt.Domain) { d.Job = "backup"; h.add(d) }, move.Failed, fault.VMBusy},
 		"migration is off":  {func(h *host, _ virt.Domain) { h.change(func(s *settings.Settings) { s.Outgoing = false }) }, move.Failed, fault.MigrationDisabled},
+		"disk is gone":      {func(h *host, d virt.Domain) { d.Disks = nil; h.add(d) }, move.Failed, fault.Usage},
 		"libvirt is silent": {func(h *host, _ virt.Domain) { h.fail("DomainInfo", errors.New("injected")) }, move.Failed, ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			w, src, dst := fleet(t, 1)
 			src.allow(0, 0)
-			id := src.current().begin(t, to("HV02", 0))
+			req := to("HV02", 0)
+			if name == "disk is gone" {
+				req.IncludeStorage, req.DiskPaths = true, map[string]string{"vda": "/vms/x.qcow2"}
+			}
+			id := src.current().begin(t, req)
 			src.waitsAt(t, id, 1, 1, "HV01, whose limit of migrations is 0")
 			c.change(src, numbered(0))
 			src.allow(2, 2)
@@ -197,4 +202,37 @@ func TestWatchTellsOfWaiting(t *testing.T) {
 	if notices != 1 || live == 0 || ctx.Err() != nil {
 		t.Errorf("%d notices, %d events of waiting, %v", notices, live, ctx.Err())
 	}
+}
+
+// TestGuestIsNotMeasuredEachTimeThatItsDestinationIsAsked, and is when it moves.
+func TestGuestIsNotMeasuredEachTimeThatItsDestinationIsAsked(t *testing.T) {
+	w, src, dst := fleet(t, 1)
+	measured, release := src.fake.Hang("MemorySample")
+	defer release()
+	dst.allow(0, 0)
+	asked := make(chan struct{}, 100)
+	w.setRules(func(_ string, k wire.Kind) action {
+		if k == wire.KindOpen {
+			select {
+			case asked <- struct{}{}:
+			default:
+			}
+		}
+		return pass
+	})
+	id := src.current().begin(t, to("HV02", 0))
+	for range 6 {
+		<-asked
+	}
+	if n := len(measured); n > 1 {
+		t.Errorf("measured %d times while it waited", n)
+	}
+	release()
+	dst.allow(1, 1)
+	rec := src.over(t, id)
+	wantCode(t, rec, move.Done)
+	if rec.Plan.Prediction == nil {
+		t.Error("no prediction")
+	}
+	w.clean(t, src, dst)
 }

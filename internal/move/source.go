@@ -146,6 +146,11 @@ func (s *source) negotiate(ctx context.Context) error {
 		return err
 	}
 	s.measure(ctx)
+	return s.greet(ctx)
+}
+
+// greet looks for what keeps the move from the destination before it is told of it.
+func (s *source) greet(ctx context.Context) error {
 	if err := s.checkChains(ctx); err != nil {
 		return err
 	}

@@ -136,6 +136,9 @@ func (s *source) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if objections := plan.CheckRequest(s.m.opt.Host, dom, kind, s.req); len(objections) > 0 {
+		return objections[0]
+	}
 	s.dom, s.kind, s.turn = dom, kind, s.m.opt.Now()
 	s.update(func(rec *Record, _ *private) { rec.Kind, rec.VM = kind, dom.Name })
 	return nil
@@ -182,6 +185,7 @@ func (s *source) getThrough(ctx context.Context) error {
 			return err
 		}
 	}
+	s.measure(ctx)
 	return nil
 }
 
@@ -198,7 +202,10 @@ func (s *source) again(ctx context.Context) (l limit, full bool, err error) {
 	if err := s.refresh(ctx); err != nil {
 		return l, false, err
 	}
-	if err := s.negotiate(ctx); err != nil {
+	if err := plan.CheckSource(s.m.opt.Host, s.dom); err != nil {
+		return l, false, err
+	}
+	if err := s.greet(ctx); err != nil { // without measuring the guest each time
 		return l, false, err
 	}
 	err = s.open(ctx)
@@ -209,8 +216,9 @@ func (s *source) again(ctx context.Context) (l limit, full bool, err error) {
 	return l, full, err
 }
 
-// hangUp ends the connection to a destination that has no place.
+// hangUp ends the connection to a destination that has no place, and the
+// measurement of a guest that does not move yet.
 func (s *source) hangUp() {
 	s.unwind()
-	s.session = nil
+	s.session, s.gauge = nil, nil
 }
