@@ -52,9 +52,14 @@ func (h *Host) Attachments(ctx context.Context, names map[string]string) (map[st
 }
 
 func (h *Host) checkNetworks(l *lv.Libvirt, a *admit.Admitted) (found []error, err error) {
+	listed := map[bool]string{} // asked for once, however many are missing
 	missing := func(cause error, kind, name string) {
+		bridges := kind == "bridge"
+		if listed[bridges] == "" {
+			listed[bridges] = orNone(strings.Join(available(l, bridges), ", "))
+		}
 		found = append(found, fault.Wrap(cause, fault.NetworkMissing, h.name, "vm", a.Name, "kind", kind, "name", name,
-			"available", orNone(strings.Join(available(l, kind == "bridge"), ", "))))
+			"available", listed[bridges]))
 	}
 	for _, b := range a.Bridges {
 		if !isBridge(b) {

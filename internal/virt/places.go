@@ -21,8 +21,13 @@ var (
 	memInfo    = "/proc/meminfo"
 )
 
-// maxCPU bounds what a set may name; the kernel's own limit is 8192.
-const maxCPU = 1 << 14
+const (
+	// maxCPU bounds what a set may name; the kernel's own limit is 8192.
+	maxCPU = 1 << 14
+	// maxSizes bounds how many sizes of huge pages are looked at; no processor has
+	// as many.
+	maxSizes = 16
+)
 
 // checkPlaces compares what the VM is bound to with what there is here. What the
 // kernel does not tell is left to libvirt's Prepare.
@@ -33,7 +38,7 @@ func (h *Host) checkPlaces(a *admit.Admitted, offline bool) (found []error) {
 	if lacks, have := missingFrom(a.NUMANodes, "node/online"); lacks != "" {
 		found = append(found, fault.New(fault.NUMANodeMissing, h.name, "vm", a.Name, "nodes", lacks, "have", have))
 	}
-	for _, size := range a.HugePages {
+	for _, size := range a.HugePages[:min(len(a.HugePages), maxSizes)] {
 		text := humanize.IBytes(size)
 		if size == 0 {
 			text = "the default size"
@@ -68,7 +73,9 @@ func missingFrom(sets []string, list string) (lacks, have string) {
 	for _, s := range sets {
 		wanted, ok := parseSet(s)
 		if !ok {
-			missing = append(missing, s)
+			if len(missing) < maxAvailable && !slices.Contains(missing, s) {
+				missing = append(missing, s)
+			}
 			continue
 		}
 		for n, is := range wanted {
@@ -80,9 +87,11 @@ func missingFrom(sets []string, list string) (lacks, have string) {
 	return strings.Join(missing, ","), have
 }
 
-// parseSet reads 0-3,^2,8 as libvirt and the kernel write it.
+// parseSet reads 0-3,^2,8 as libvirt and the kernel write it. A set that says the
+// same again and again is none: it is another host's, and takes time to read.
 func parseSet(s string) (in *[maxCPU]bool, ok bool) {
 	in = new([maxCPU]bool)
+	named := 0
 	for part := range strings.SplitSeq(s, ",") {
 		text, without := strings.CutPrefix(strings.TrimSpace(part), "^")
 		first, last, ranged := strings.Cut(text, "-")
@@ -92,6 +101,9 @@ func parseSet(s string) (in *[maxCPU]bool, ok bool) {
 			to, err = strconv.Atoi(last)
 		}
 		if err != nil || from < 0 || to < from || to >= maxCPU {
+			return nil, false
+		}
+		if named += to - from + 1; named > 2*maxCPU {
 			return nil, false
 		}
 		for n := from; n <= to; n++ {

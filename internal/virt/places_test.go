@@ -1,8 +1,10 @@
 package virt
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"drover/internal/fault"
@@ -63,6 +65,24 @@ func TestWhatAVMIsBoundToMustBeThere(t *testing.T) {
 				t.Errorf("found %v, want %s with %v", found, c.code, c.arg)
 			}
 		})
+	}
+}
+
+func TestAHostileSetIsNotReadForLong(t *testing.T) {
+	kernel(t, map[string]string{"system/cpu/online": "0-3\n"})
+	long := strings.TrimSuffix(strings.Repeat("0-16383,", 125), ",")
+	if _, ok := parseSet(long); ok {
+		t.Error("read to its end")
+	}
+	sets := make([]string, 1000)
+	for i := range sets {
+		sets[i] = fmt.Sprintf("%s,%d", long, i)
+	}
+	if lacks, _ := missingFrom(sets, "cpu/online"); strings.Count(lacks, long) != maxAvailable {
+		t.Errorf("names %d sets", strings.Count(lacks, long))
+	}
+	if found := New(Config{Name: "HV02"}).checkPlaces(&admit.Admitted{HugePages: make([]uint64, 1000)}, true); len(found) > maxSizes {
+		t.Errorf("%d objections to huge pages", len(found))
 	}
 }
 
