@@ -13,12 +13,13 @@ import (
 // board shows several moves at once: a line each that is drawn again on a
 // terminal, else plain lines as for one move, with the VM's name before them.
 type board struct {
-	screen *screen
-	height int // lines on the screen that are ours
+	canvas
 	liners map[*gathered]*liner
 }
 
-func newBoard(s *screen) board { return board{screen: s, liners: map[*gathered]*liner{}} }
+func newBoard(s *screen) board {
+	return board{canvas: canvas{screen: s}, liners: map[*gathered]*liner{}}
+}
 
 // event is called for each event, after its move's view has taken it.
 func (b *board) event(moves []*gathered, m *gathered, ev record.Event, now time.Time) {
@@ -56,15 +57,7 @@ func (b *board) draw(moves []*gathered, now time.Time) {
 		return
 	}
 	width, height := b.screen.size()
-	lines := boardLines(moves, width, height, now)
-	var out strings.Builder
-	out.WriteString(b.up())
-	for _, l := range lines {
-		out.WriteString("\r" + l + "\x1b[K\n")
-	}
-	out.WriteString("\x1b[J")
-	b.height = len(lines)
-	_, _ = io.WriteString(b.screen.w, out.String())
+	b.redraw(boardLines(moves, width, height, now))
 }
 
 // boardLines are at most height-1 lines of at most width-1 characters: first the
@@ -121,30 +114,4 @@ func (m *gathered) line(now time.Time) string {
 		parts = append(parts, fmt.Sprintf("%d%%", percent(total, remaining)), size(remaining)+" left")
 	}
 	return strings.Join(append(parts, clock(v.elapsed(now))), "  ")
-}
-
-func (b *board) up() string {
-	if b.height == 0 {
-		return ""
-	}
-	return fmt.Sprintf("\x1b[%dA", b.height)
-}
-
-// clear takes the lines away, before a question or the result.
-func (b *board) clear() {
-	if b.height > 0 {
-		_, _ = io.WriteString(b.screen.w, b.up()+"\r\x1b[J")
-	}
-	b.height = 0
-}
-
-// notice prints a line that stays.
-func (b *board) notice(text string) {
-	b.clear()
-	width, _ := b.screen.size()
-	text = clean(text)
-	if b.screen.terminal {
-		text = b.screen.paint(yellow, strings.TrimSuffix(wrapped(text, "", width), "\n"))
-	}
-	_, _ = fmt.Fprintln(b.screen.w, text)
 }

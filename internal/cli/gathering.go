@@ -131,6 +131,7 @@ func (g *gathering) step(ctx context.Context, ticks <-chan time.Time) error {
 		return g.answer(ctx, a)
 	case it := <-g.cancelled:
 		if it.err != nil {
+			it.m.view.cancelling = false
 			g.notice("%s: not cancelled: %s", it.m.rec.VM, fault.From(it.err).Error())
 		}
 	case <-ctx.Done():

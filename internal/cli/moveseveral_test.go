@@ -59,6 +59,37 @@ func TestSeveralMovesAreLeftToThemselves(t *testing.T) {
 	}
 }
 
+const lateMoves = `
+vm APP01
+vm APP02
+for APP01
+refuse cancel cancel-too-late move=M1
+phase handover
+wait cancelled
+wait cleaned
+end done
+for APP02
+phase transfer
+wait cancelled
+end cancelled
+`
+
+func TestMoveThatIsNotCancelledIsNotShownAsSuch(t *testing.T) {
+	s, socket := startAgent(t, lateMoves)
+	term := onTerminal(t, nil, "move", "APP01", "APP02", "--socket", socket, "--to", "HV02", "--yes")
+	term.sees("APP01  handover")
+	term.sees("APP02  transfer")
+	term.types("\x03")
+	term.sees("APP01: not cancelled: move M1 is past handover and can no longer be cancelled")
+	s.agent.let("cleaned")
+	term.ends(7)
+	term.sees("APP01  HV02  done")
+	_, after, _ := strings.Cut(term.text(), "not cancelled:")
+	if !strings.Contains(after, "APP01  handover  0") || strings.Contains(after, "handover (cancelling)") {
+		t.Errorf("shown as:\n%s", after)
+	}
+}
+
 func TestMovingAllIsAskedFor(t *testing.T) {
 	for key, question := range map[string]string{"n\r": "Move 2 VMs to HV02: APP01, APP02? [y/N]", "\x03": "[y/N]"} {
 		s, socket := startAgent(t, twoMoves)

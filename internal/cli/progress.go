@@ -190,16 +190,13 @@ type drawer interface {
 
 func newDrawer(s *screen) drawer {
 	if s.terminal {
-		return &redrawer{screen: s}
+		return &redrawer{canvas{screen: s}}
 	}
 	return &liner{w: s.w}
 }
 
 // redrawer draws the block over the one before.
-type redrawer struct {
-	screen *screen
-	height int // lines on the screen that are ours
-}
+type redrawer struct{ canvas }
 
 func (d *redrawer) event(v *view, ev record.Event, now time.Time) {
 	if ev.Kind == record.EventNotice && ev.Waiting == nil { // the block shows what it waits for
@@ -209,41 +206,12 @@ func (d *redrawer) event(v *view, ev record.Event, now time.Time) {
 }
 
 func (d *redrawer) tick(v *view, now time.Time) {
-	lines := v.block(d.width(), d.rows(), now)
-	var b strings.Builder
-	b.WriteString(d.up())
-	for i, l := range lines {
-		if i == 0 {
-			l = d.screen.paint(bold, l)
-		}
-		b.WriteString("\r" + l + "\x1b[K\n")
+	width, height := d.screen.size()
+	lines := v.block(width, height, now)
+	if len(lines) > 0 {
+		lines[0] = d.screen.paint(bold, lines[0])
 	}
-	b.WriteString("\x1b[J")
-	d.height = len(lines)
-	_, _ = io.WriteString(d.screen.w, b.String())
-}
-
-func (d *redrawer) width() int { w, _ := d.screen.size(); return w }
-func (d *redrawer) rows() int  { _, h := d.screen.size(); return h }
-
-func (d *redrawer) up() string {
-	if d.height == 0 {
-		return ""
-	}
-	return fmt.Sprintf("\x1b[%dA", d.height)
-}
-
-func (d *redrawer) clear() {
-	if d.height > 0 {
-		_, _ = io.WriteString(d.screen.w, d.up()+"\r\x1b[J")
-	}
-	d.height = 0
-}
-
-func (d *redrawer) notice(text string) {
-	d.clear()
-	text = strings.TrimSuffix(wrapped(clean(text), "", d.width()), "\n")
-	_, _ = fmt.Fprintln(d.screen.w, d.screen.paint(yellow, text))
+	d.redraw(lines)
 }
 
 // lineEvery is the least time between two plain lines of progress.

@@ -96,7 +96,7 @@ func TestElapsedRunsBetweenEventsAndIgnoresTheDifferenceOfClocks(t *testing.T) {
 
 func TestRedrawTakesBackExactlyItsOwnLines(t *testing.T) {
 	var b strings.Builder
-	d := &redrawer{screen: &screen{w: &b, terminal: true, size: func() (int, int) { return 62, 24 }}}
+	d := &redrawer{canvas{screen: &screen{w: &b, terminal: true, size: func() (int, int) { return 62, 24 }}}}
 	v := newView(&record.Record{VM: "A", Peer: "HV02", Role: record.Source, Created: start, Phase: record.Queued}, start)
 	d.tick(v, start)
 	v.apply(record.Event{Time: start, Phase: record.Transfer, Progress: &record.Progress{Memory: record.Item{Name: "memory", Total: gib, Remaining: gib}}}, start)
