@@ -24,6 +24,10 @@ const maxListed = 1_000_000
 // maxRoutes bounds how many pairs of addresses one network gives.
 const maxRoutes = 8
 
+// maxListens bounds how many of a destination's addresses are looked at: it says
+// itself where it listens, and each may be a connection to try.
+const maxListens = 64
+
 // Group is routes that carry one move's streams together. A route whose Source
 // is not valid leaves the source address to the kernel.
 type Group struct {
@@ -103,7 +107,7 @@ func (h Hosts) pairs(own netip.Addr, reach netip.Prefix) (out []record.Route) {
 // theirs are the destination's addresses. One that this host has as well (that of
 // a bridge with a common default) would lead back here.
 func (h Hosts) theirs() (out []netip.Addr) {
-	for _, to := range h.Listens {
+	for _, to := range h.Listens[:min(len(h.Listens), maxListens)] {
 		to = to.Unmap()
 		if !to.IsValid() || slices.ContainsFunc(h.Have, func(p netip.Prefix) bool { return p.Addr() == to }) {
 			continue

@@ -122,3 +122,13 @@ func describe(groups []plan.Group) (out []string) {
 	}
 	return out
 }
+
+func TestDestinationDoesNotMakeTheSourceTryAnyNumberOfAddresses(t *testing.T) {
+	h := plan.Hosts{Own: settings.Settings{AnyNetwork: true}, Have: []netip.Prefix{netip.MustParsePrefix("10.1.0.1/24")}, Destination: "HV02"}
+	for a := netip.MustParseAddr("10.2.0.1"); len(h.Listens) < 5000; a = a.Next() {
+		h.Listens = append(h.Listens, a)
+	}
+	if groups, _ := plan.Networks(h); len(groups) > 100 {
+		t.Errorf("%d addresses to try", len(groups))
+	}
+}
