@@ -116,29 +116,31 @@ func anys[T any](vs []T) []any {
 // PruneLog removes entries from before `before`, then the oldest until there are
 // at most maxEntries whose bodies have at most maxBytes together. It returns how
 // many went. The number of an entry is not used again.
+//
+// To find them takes a moment in a long log, and a move whose guest stands still
+// may wait for the journal just then: it is done beside the journal's writer.
 func (s *Store) PruneLog(ctx context.Context, before time.Time, maxEntries int, maxBytes int64) (int, error) {
+	var last int64 // of those that are too much
+	var old bool
+	err := s.read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM log WHERE time < ?), max(
+	coalesce((SELECT seq FROM log ORDER BY seq DESC LIMIT 1 OFFSET ?), 0),
+	coalesce((SELECT max(seq) FROM
+		(SELECT seq, sum(length(body)) OVER (ORDER BY seq DESC) AS total FROM log) WHERE total > ?), 0))`,
+		before.UnixMicro(), max(maxEntries, 0), max(maxBytes, 0)).Scan(&old, &last)
+	if err != nil {
+		return 0, fmt.Errorf("prune the event log: %w", err)
+	}
+	if !old && last == 0 {
+		return 0, nil
+	}
 	var n int64
-	err := s.inTx(ctx, func(tx *sql.Tx) error {
-		for _, d := range []struct {
-			q    string
-			args []any
-		}{
-			{`DELETE FROM log WHERE time < ?`, []any{before.UnixMicro()}},
-			{`DELETE FROM log WHERE seq <= (SELECT seq FROM log ORDER BY seq DESC LIMIT 1 OFFSET ?)`, []any{max(maxEntries, 0)}},
-			{`DELETE FROM log WHERE seq <= (SELECT max(seq) FROM
-	(SELECT seq, sum(length(body)) OVER (ORDER BY seq DESC) AS total FROM log) WHERE total > ?)`, []any{max(maxBytes, 0)}},
-		} {
-			r, err := tx.ExecContext(ctx, d.q, d.args...)
-			if err != nil {
-				return err
-			}
-			gone, err := r.RowsAffected()
-			if err != nil {
-				return err
-			}
-			n += gone
+	err = s.inTx(ctx, func(tx *sql.Tx) error {
+		r, err := tx.ExecContext(ctx, `DELETE FROM log WHERE time < ? OR seq <= ?`, before.UnixMicro(), last)
+		if err != nil {
+			return err
 		}
-		return nil
+		n, err = r.RowsAffected()
+		return err
 	})
 	if err != nil {
 		return 0, fmt.Errorf("prune the event log: %w", err)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -102,6 +103,22 @@ func TestLogIsBoundedByAgeNumberAndSize(t *testing.T) {
 	}
 	if seq, err := s.AppendLog(t.Context(), LogRow{Time: at(0)}); err != nil || seq != 11 {
 		t.Errorf("number %d is used again: %v", seq, err)
+	}
+}
+
+// TestLogIsMeasuredBesideTheWriter: a move that journals does not wait for that.
+func TestLogIsMeasuredBesideTheWriter(t *testing.T) {
+	s := openLog(t)
+	fill(t, s, 10)
+	tx, err := s.write.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if n, err := s.PruneLog(ctx, at(0), 10, 100); err != nil || n != 0 {
+		t.Errorf("%d went: %v", n, err)
 	}
 }
 
