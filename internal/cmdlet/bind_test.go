@@ -13,7 +13,7 @@ import (
 
 // own are options of drover, as a verb would have them.
 func own(name string) (known, takesValue bool) {
-	return slices.Contains([]string{"host", "socket", "output", "yes"}, name), name != "yes"
+	return slices.Contains([]string{"host", "socket", "output", "yes", "to", "maximum-migrations", "vhds"}, name), name != "yes"
 }
 
 // read binds the words of a line, as a shell of PowerShell's kind splits it.
@@ -71,6 +71,7 @@ func TestCommandLinesBecomeVerbs(t *testing.T) {
 		"Move-VM APP01 HV02 -inc -DestinationS /srv/b -ret":              "move --vm APP01 --to HV02 --include-storage --destination-storage-path /srv/b --retain-vhd-copies-on-source",
 		"Move-VM APP01 HV02 -Vhds vda=/srv/x,vdb=/srv/y":                 "move --vm APP01 --to HV02 --include-storage --vhds vda=/srv/x --vhds vdb=/srv/y",
 		"Compare-VM APP01 HV02 -IncludeStorage -WhatIf -AsJob":           "compare APP01 --to HV02 --include-storage",
+		"Move-VM APP01 HV02 -Vhds vda=/srv/x --vhds vdb=/srv/y":          "move --vm APP01 --to HV02 --include-storage --vhds vda=/srv/x --vhds vdb=/srv/y",
 		"setspn -X": "spn duplicates",
 		"setspn -Q Microsoft Virtual System Migration Service/*": "spn find Microsoft Virtual System Migration Service/*",
 		"SETSPN -l HV01":      "spn list HV01",
@@ -109,6 +110,8 @@ func TestCommandLinesThatAreRefused(t *testing.T) {
 		"Move-VM APP01 HV02 -ResourcePoolName x":                     "resource pools",
 		"Move-VM APP01 HV02 --frob":                                  "no option --frob",
 		"Move-VM APP01 HV02 --host":                                  "the value of --host is missing",
+		"Move-VM APP01 HV02 --to HV03":                               "--to is given twice",
+		"Set-VMHost -MaximumV 4 --maximum-migrations=3":              "--maximum-migrations is given twice",
 		"Move-VM APP01, HV02":                                        "needs -DestinationHost",
 		"Move-VM APP01,,APP02 HV02":                                  "empty element",
 		"Move-VM APP01 HV02 -IncludeStorage:maybe":                   "neither $true nor $false",

@@ -38,6 +38,9 @@ func (call *Call) Native(hosts []string, present []settings.Network) ([]string, 
 	if err != nil {
 		return nil, err
 	}
+	if err := call.contradiction(more); err != nil {
+		return nil, err
+	}
 	args = append(args, more...)
 	for _, h := range hosts {
 		if h != "" {
@@ -45,6 +48,25 @@ func (call *Call) Native(hosts []string, present []settings.Network) ([]string, 
 		}
 	}
 	return append(args, call.Own...), nil
+}
+
+// repeatable are the options that may follow although a parameter stands for them.
+var repeatable = []string{"--add-network", "--remove-network", "--vhds"}
+
+// contradiction refuses an option with a value that a parameter has given already:
+// the last one would count, and silently.
+func (call *Call) contradiction(args []string) error {
+	for i, a := range args {
+		if !strings.HasPrefix(a, "--") || i+1 == len(args) || strings.HasPrefix(args[i+1], "--") || slices.Contains(repeatable, a) {
+			continue
+		}
+		for _, o := range call.Own {
+			if name, _, _ := strings.Cut(o, "="); name == a {
+				return fmt.Errorf("%s is given twice: as a parameter of %s, and as the option itself", a, call.Cmdlet.Name)
+			}
+		}
+	}
+	return nil
 }
 
 // NeedsNetworks reports whether Native has to know the networks that there are.

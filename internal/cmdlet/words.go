@@ -131,8 +131,12 @@ var prompt = regexp.MustCompile(`^\s*PS [A-Za-z]:\\[^>]*>\s*`)
 
 // Expand makes words of arguments that a shell handed over as one, because they
 // stood between quotation marks: a whole command line that begins with a cmdlet, or
-// what begins with "|". Other arguments stay as they are.
+// what begins with "|". Other arguments stay as they are, and so do all of a line that
+// begins with no cmdlet.
 func Expand(args []string) ([]string, error) {
+	if len(args) == 0 || !beginsWithCmdlet(prompt.ReplaceAllString(args[0], "")) {
+		return args, nil
+	}
 	var out []string
 	for i, a := range args {
 		line := prompt.ReplaceAllString(a, "")

@@ -40,6 +40,7 @@ func TestExpandTouchesOnlyWhatIsQuotedWhole(t *testing.T) {
 		"Get-VM/a b|c":                        "Get-VM,a b|c",
 		"Get-VMHost/| fl a,b":                 "Get-VMHost,|,fl,a,b",
 		"Get-VMHost/|/fl":                     "Get-VMHost,|,fl",
+		"vm/show/|it's":                       "vm,show,|it's",
 		"":                                    "",
 	} {
 		got, err := Expand(strings.Split(in, "/"))
