@@ -61,9 +61,9 @@ func TestMessagesAreMadeFromTheData(t *testing.T) {
 		want  string
 	}{
 		{"figures in their units", MoveDone, About{VM: "APP01"}, Data{"destination": "HV02", "total_ms": int64(41200), "blackout_ms": 212, "wire_bytes": uint64(5 << 30), "network": "10.0.0.0/24"},
-			"APP01 runs on HV02: 41.2 s in all, blackout 212 ms, 5.0 GiB on 10.0.0.0/24"},
+			"APP01 is on HV02 now: 41.2 s in all, blackout 212 ms, 5.0 GiB on 10.0.0.0/24"},
 		{"what is not known is left out where it may be", IncomingDone, About{VM: "APP01"}, Data{"source": "HV01", "total_ms": 5},
-			"APP01 came from HV01 and runs here: 5 ms in all"},
+			"APP01 came from HV01: 5 ms in all"},
 		{"what is not known says so elsewhere", MoveQueued, About{}, nil, "(unknown) moves (unknown) to (unknown)"},
 		{"settings", SettingsChanged, About{Actor: "ann@X"}, Data{"changes": []settings.Difference{{Setting: "maximum_migrations", From: "2", To: "4"}, {Setting: "networks", To: "10.0.0.0/8"}}},
 			"ann@X changed maximum_migrations from 2 to 4, networks from none to 10.0.0.0/8"},
