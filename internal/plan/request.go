@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"drover/internal/fault"
 	"drover/internal/record"
@@ -16,6 +17,9 @@ import (
 func Mappings(r record.Request) wire.Mappings {
 	return wire.Mappings{Networks: r.MapNetwork, Storage: r.MapStorage, Disks: r.DiskPaths, CPU: r.CPU, Eject: r.EjectMedia}
 }
+
+// maxTimeout is far beyond any transfer, and far below what a time.Duration holds.
+const maxTimeout = 10000 * time.Hour
 
 // CheckRequest gives the objections to what is asked for one VM: "usage" for
 // what contradicts itself, "cpu-fixed" for another CPU of a VM that is not shut
@@ -34,6 +38,12 @@ func CheckRequest(host string, d virt.Domain, kind wire.MoveKind, r record.Reque
 		if !slices.ContainsFunc(d.Disks, func(k virt.Disk) bool { return k.Target == name || k.Path == name && name != "" }) {
 			wrong("VM %s has no disk %q; name it by its target, such as vda, or by its path on %s", d.Name, name, host)
 		}
+	}
+	if err := r.Bandwidth.Check(); err != nil { // less would silence the streams
+		wrong("bandwidth limit: %v", err)
+	}
+	if r.TimeoutMS < 0 || r.TimeoutMS > maxTimeout.Milliseconds() {
+		wrong("a time limit of %d ms is not between none and %s", r.TimeoutMS, maxTimeout)
 	}
 	if r.CPU != "" && kind != wire.Offline {
 		all = append(all, fault.New(fault.CPUFixed, host, "vm", d.Name, "model", r.CPU))

@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"math"
 	"testing"
 
 	"drover/internal/fault"
@@ -30,6 +31,10 @@ func TestRequestsThatCannotBeMeant(t *testing.T) {
 		"CPU of one shut off":     {wire.Offline, record.Request{CPU: "qemu64"}, ""},
 		"CPU that is no name":     {wire.Offline, record.Request{CPU: "a b"}, fault.Usage},
 		"relative destination":    {wire.Live, record.Request{IncludeStorage: true, MapStorage: m("/a", "b")}, fault.Usage},
+		"bandwidth":               {wire.Live, record.Request{Bandwidth: 5e8}, ""},
+		"bandwidth of nothing":    {wire.Live, record.Request{Bandwidth: 1}, fault.Usage},
+		"time":                    {wire.Live, record.Request{TimeoutMS: 1000}, ""},
+		"time without end":        {wire.Live, record.Request{TimeoutMS: math.MaxInt64}, fault.Usage},
 		"disk to a relative file": {wire.Live, record.Request{IncludeStorage: true, DiskPaths: m("vda", "b")}, fault.Usage},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -119,7 +119,7 @@ func (s Settings) check() (setting string, err error) {
 		{"authentication_type", known(s.Authentication, ParseAuthentication)},
 		{"performance_option", known(s.Performance, ParsePerformance)},
 		{"networks", checkNetworks(s.Networks)},
-		{"bandwidth_limit", s.Bandwidth.check()},
+		{"bandwidth_limit", s.Bandwidth.Check()},
 		{"encryption", known(s.Encryption, ParseEncryption)},
 	} {
 		if c.err != nil {

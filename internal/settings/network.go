@@ -89,7 +89,7 @@ func (n Network) check() error {
 	if n.Priority < 0 || n.Priority > maxPriority {
 		return fmt.Errorf("network %s: priority %d is not from 0 to %d", n.Subnet, n.Priority, maxPriority)
 	}
-	if err := n.Bandwidth.check(); err != nil {
+	if err := n.Bandwidth.Check(); err != nil {
 		return fmt.Errorf("network %s: %w", n.Subnet, err)
 	}
 	return nil

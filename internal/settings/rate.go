@@ -62,10 +62,11 @@ func ParseRate(s string) (Rate, error) {
 	if v > 0 {
 		r = max(r, 1) // what is almost nothing is not none
 	}
-	return r, r.check()
+	return r, r.Check()
 }
 
-func (r Rate) check() error {
+// Check refuses a rate that is neither none nor between MinRate and MaxRate.
+func (r Rate) Check() error {
 	switch {
 	case r == 0:
 		return nil
