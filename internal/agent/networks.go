@@ -22,10 +22,6 @@ import (
 // is as good as none for a move.
 const probeTime = 3 * time.Second
 
-// maxAddresses is as many as a destination is believed to listen on. Each of them may
-// be tried, and a move that tries them has a place here.
-const maxAddresses = 64
-
 // migrationAddrs are the addresses on which this host takes moves.
 func migrationAddrs(s settings.Settings) ([]netip.Addr, error) {
 	if s.AnyNetwork {
@@ -49,7 +45,7 @@ func (c *connector) choose(destination string, theirs api.MigrationInfo) ([]plan
 	if h.Have, err = c.have(); err != nil {
 		return nil, nil, err
 	}
-	for _, a := range theirs.Addresses[:min(len(theirs.Addresses), maxAddresses)] {
+	for _, a := range theirs.Addresses {
 		h.Listens = append(h.Listens, a.Addr())
 	}
 	groups, passed := plan.Networks(h)

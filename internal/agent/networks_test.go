@@ -36,20 +36,6 @@ func TestNetworkIsTheFirstThatBothHave(t *testing.T) {
 	}
 }
 
-func TestADestinationWithoutEndIsNotTriedForEver(t *testing.T) {
-	a := netip.MustParseAddr("198.51.100.1")
-	var listens []netip.AddrPort
-	for range 100_000 {
-		listens = append(listens, netip.AddrPortFrom(a, 6600))
-		a = a.Next()
-	}
-	c := &connector{host: "HV01", settings: func() settings.Settings { return settings.Settings{AnyNetwork: true} }, have: having("192.168.10.11/24")}
-	groups, _, err := c.choose("HV02", api.MigrationInfo{Addresses: listens})
-	if err != nil || len(groups) != maxAddresses {
-		t.Errorf("%d groups of addresses to try, %v", len(groups), err)
-	}
-}
-
 func TestNoCommonNetworkNamesWhatEachHas(t *testing.T) {
 	c := &connector{host: "HV01", settings: on(netip.MustParsePrefix("192.168.10.0/24")), have: having("192.168.10.11/24")}
 	_, _, err := c.choose("HV02", api.MigrationInfo{Settings: on(netip.MustParsePrefix("203.0.113.0/24"))(),
