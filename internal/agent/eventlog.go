@@ -29,9 +29,10 @@ const (
 	// pruneEvery is how many entries are appended before the bounds are looked at.
 	pruneEvery = 500
 	// Refusals are logged one by one up to refusalBurst, and then one in
-	// refusalPause: whoever reaches a port can be refused at will.
+	// refusalPause: whoever reaches a port can be refused at will, and must not push out what
+	// else the log holds.
 	refusalBurst = 60
-	refusalPause = time.Second
+	refusalPause = time.Minute
 )
 
 // recorder writes the host's event log: to the journal, to that of systemd where

@@ -38,7 +38,7 @@ holds for the members of ` + "`data`" + `; members are added, and absent where n
 for people and may be reworded. ` + "`code`" + `, where an entry has one, is one of [errors.md](errors.md).
 
 An entry that cannot be written fails nothing: it is told in the log of droverd, in ` + "`/healthz`" + ` (event-log) and in the metric
-` + "`drover_event_log_failures_total`" + `. Refusals are logged one by one up to 60 in a row and then one a second; 3006 says how
+` + "`drover_event_log_failures_total`" + `. Refusals are logged one by one up to 60 in a row and then one a minute; 3006 says how
 many were left out.
 
 | number | name | level | title |

@@ -39,8 +39,13 @@ func (m *Manager) Adjust(ctx context.Context, id string, maxBlackout time.Durati
 		}
 	}
 	r.log.Info("longest blackout changed", "to", maxBlackout, "by", by)
-	err := r.note(Event{Kind: EventNotice, Text: fmt.Sprintf("%s set the longest blackout to %s", by, maxBlackout)})
-	return r.record(), err
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.rec.Ended != nil { // meanwhile, and nothing follows the end in a journal
+		return r.rec, fault.New(fault.MoveOver, m.opt.Host, "move", id, "phase", string(r.rec.Phase))
+	}
+	err := r.journal(Event{Kind: EventNotice, Text: fmt.Sprintf("%s set the longest blackout to %s", by, maxBlackout)})
+	return r.rec, err
 }
 
 // adjustablePhases are those in which the guest still runs here.
