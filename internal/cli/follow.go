@@ -35,20 +35,14 @@ type follower struct {
 	signals   <-chan os.Signal
 	wg        sync.WaitGroup
 	items     chan item
-	answers   chan answer
 	cancelled chan error
-	question  context.CancelFunc // withdraws the question, nil when none is asked
+	question  *question
 	lost      bool
 }
 
 type item struct {
 	ev  record.Event
 	err error
-}
-
-type answer struct {
-	text string
-	err  error
 }
 
 // errDetached: the operator left the move to itself.
@@ -62,7 +56,8 @@ func (f *follower) follow(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer f.wg.Wait()
 	defer stop()
-	f.items, f.answers, f.cancelled = make(chan item), make(chan answer, 1), make(chan error, 1)
+	f.question = newQuestion(f.p, &f.wg)
+	f.items, f.cancelled = make(chan item), make(chan error, 1)
 	f.wg.Go(func() { f.pump(ctx) })
 	ticks := time.NewTicker(time.Second)
 	defer ticks.Stop()
@@ -74,7 +69,7 @@ func (f *follower) follow(ctx context.Context) error {
 	for {
 		over, err := f.step(ctx, ticks.C)
 		if over || err != nil {
-			f.withdraw()
+			f.tell(f.question.withdraw())
 			f.draw.clear()
 			return err
 		}
@@ -101,7 +96,7 @@ func (f *follower) step(ctx context.Context, ticks <-chan time.Time) (over bool,
 		}
 		return f.event(it.ev)
 	case <-ticks:
-		if f.question == nil {
+		if !f.question.open() {
 			f.draw.tick(f.view, f.p.now())
 		}
 	case text := <-f.retrying:
@@ -111,7 +106,7 @@ func (f *follower) step(ctx context.Context, ticks <-chan time.Time) (over bool,
 		}
 	case s := <-f.signals:
 		return false, f.signal(ctx, s)
-	case a := <-f.answers:
+	case a := <-f.question.answers:
 		return false, f.answer(ctx, a)
 	case err := <-f.cancelled:
 		if err != nil {
@@ -139,7 +134,7 @@ func (f *follower) event(ev record.Event) (over bool, err error) {
 			return true, err
 		}
 	}
-	if f.question == nil {
+	if !f.question.open() {
 		f.draw.event(f.view, ev, now)
 	}
 	if ev.Kind == record.EventEnd || (f.leaveUnknown && ev.Phase == record.Unknown) {
@@ -161,8 +156,17 @@ func (f *follower) plan() error {
 }
 
 func (f *follower) notice(format string, args ...any) {
-	if f.question == nil {
-		f.draw.notice(fmt.Sprintf(format, args...))
+	f.tell([]string{fmt.Sprintf(format, args...)})
+}
+
+// tell shows notices, after the question when one is open.
+func (f *follower) tell(notices []string) {
+	if f.question.open() {
+		f.question.kept = append(f.question.kept, notices...)
+		return
+	}
+	for _, text := range notices {
+		f.draw.notice(text)
 	}
 }
 
@@ -177,42 +181,20 @@ func (f *follower) signal(ctx context.Context, s os.Signal) error {
 		f.draw.clear()
 		f.draw.notice(fmt.Sprintf("no longer waiting; see `drover move show %s%s` for how the move ends", f.rec.ID, f.target.again()))
 		return fault.New(fault.Cancelled, "")
-	case f.question != nil:
-		f.withdraw()
+	case f.question.open():
+		f.tell(f.question.withdraw())
 		f.cancel(ctx)
 	case s == os.Interrupt && !f.yes && f.p.asker.able():
 		f.draw.clear()
-		f.ask(ctx)
+		f.question.ask(ctx, fmt.Sprintf("Cancel the move of %s? [y/N/d=detach]", f.view.vm))
 	default:
 		f.cancel(ctx)
 	}
 	return nil
 }
 
-func (f *follower) ask(ctx context.Context) {
-	qctx, withdraw := context.WithCancel(ctx)
-	f.question = withdraw
-	text := fmt.Sprintf("Cancel the move of %s? [y/N/d=detach]", f.view.vm)
-	f.wg.Go(func() {
-		got, err := f.p.asker.ask(qctx, text)
-		f.answers <- answer{got, err}
-	})
-}
-
-// withdraw ends the question, if one is asked, and waits for its reader.
-func (f *follower) withdraw() {
-	if f.question == nil {
-		return
-	}
-	f.question()
-	<-f.answers
-	f.question = nil
-	_, _ = fmt.Fprintln(f.p.stderr)
-}
-
 func (f *follower) answer(ctx context.Context, a answer) error {
-	f.question()
-	f.question = nil
+	f.tell(f.question.close())
 	if a.err != nil {
 		return a.err
 	}

@@ -28,9 +28,8 @@ type gathering struct {
 	board      board
 	wg         sync.WaitGroup
 	items      chan gatheredItem
-	answers    chan answer
 	cancelled  chan gatheredItem
-	question   context.CancelFunc // withdraws the question, nil when none is asked
+	question   *question
 	cancelling bool
 	lost       bool
 }
@@ -67,7 +66,8 @@ func (g *gathering) follow(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer g.wg.Wait()
 	defer stop()
-	g.items, g.answers, g.cancelled = make(chan gatheredItem), make(chan answer, 1), make(chan gatheredItem, len(g.moves))
+	g.question = newQuestion(g.p, &g.wg)
+	g.items, g.cancelled = make(chan gatheredItem), make(chan gatheredItem, len(g.moves))
 	g.board = newBoard(g.p.screen)
 	for _, m := range g.moves {
 		if m.view = newView(&m.rec, g.p.now()); m.started {
@@ -83,12 +83,12 @@ func (g *gathering) follow(ctx context.Context) error {
 	}
 	for g.open() > 0 {
 		if err := g.step(ctx, ticks.C); err != nil {
-			g.withdraw()
+			g.tell(g.question.withdraw())
 			g.board.clear()
 			return err
 		}
 	}
-	g.withdraw()
+	g.tell(g.question.withdraw())
 	g.board.clear()
 	return nil
 }
@@ -127,7 +127,7 @@ func (g *gathering) step(ctx context.Context, ticks <-chan time.Time) error {
 		}
 	case s := <-g.signals:
 		return g.signal(ctx, s)
-	case a := <-g.answers:
+	case a := <-g.question.answers:
 		return g.answer(ctx, a)
 	case it := <-g.cancelled:
 		if it.err != nil {
@@ -160,21 +160,30 @@ func (g *gathering) event(it gatheredItem) {
 	if it.ev.Kind == record.EventEnd || it.ev.Phase == record.Unknown {
 		m.rec.Summary, m.rec.Error, m.over = it.ev.Summary, it.ev.Error, true
 	}
-	if g.question == nil {
+	if !g.question.open() {
 		g.board.event(g.moves, m, it.ev, now)
 	}
 }
 
 func (g *gathering) draw() {
-	if g.question == nil {
+	if !g.question.open() {
 		g.board.draw(g.moves, g.p.now())
 	}
 }
 
 func (g *gathering) notice(format string, args ...any) {
-	if g.question == nil {
-		g.board.notice(fmt.Sprintf(format, args...))
-		g.draw()
+	g.tell([]string{fmt.Sprintf(format, args...)})
+	g.draw()
+}
+
+// tell shows notices, after the question when one is open.
+func (g *gathering) tell(notices []string) {
+	if g.question.open() {
+		g.question.kept = append(g.question.kept, notices...)
+		return
+	}
+	for _, text := range notices {
+		g.board.notice(text)
 	}
 }
 
@@ -185,42 +194,20 @@ func (g *gathering) signal(ctx context.Context, s os.Signal) error {
 		g.board.clear()
 		g.board.notice(fmt.Sprintf("no longer waiting; see `drover move list%s` for how the moves end", g.target.again()))
 		return fault.New(fault.Cancelled, "")
-	case g.question != nil:
-		g.withdraw()
+	case g.question.open():
+		g.tell(g.question.withdraw())
 		g.cancel(ctx)
 	case s == os.Interrupt && !g.yes && g.p.asker.able():
 		g.board.clear()
-		g.ask(ctx)
+		g.question.ask(ctx, fmt.Sprintf("Cancel the %s that are not over? [y/N/d=detach]", count(g.open(), "move")))
 	default:
 		g.cancel(ctx)
 	}
 	return nil
 }
 
-func (g *gathering) ask(ctx context.Context) {
-	qctx, withdraw := context.WithCancel(ctx)
-	g.question = withdraw
-	text := fmt.Sprintf("Cancel the %s that are not over? [y/N/d=detach]", count(g.open(), "move"))
-	g.wg.Go(func() {
-		got, err := g.p.asker.ask(qctx, text)
-		g.answers <- answer{got, err}
-	})
-}
-
-// withdraw ends the question, if one is asked, and waits for its reader.
-func (g *gathering) withdraw() {
-	if g.question == nil {
-		return
-	}
-	g.question()
-	<-g.answers
-	g.question = nil
-	_, _ = fmt.Fprintln(g.p.stderr)
-}
-
 func (g *gathering) answer(ctx context.Context, a answer) error {
-	g.question()
-	g.question = nil
+	g.tell(g.question.close())
 	if a.err != nil {
 		return a.err
 	}

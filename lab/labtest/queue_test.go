@@ -17,7 +17,7 @@ import (
 )
 
 // queueRate makes the moves of small guests last some seconds, so that they meet.
-const queueRate = 60_000_000
+const queueRate = 120_000_000
 
 // tiny is a guest of which four run on a machine of two CPUs.
 func tiny(o *lab.VMOptions) {
