@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -202,6 +203,12 @@ func TestListIsNewestFirstAndFiltered(t *testing.T) {
 // watch collects the events of a move until the end.
 func watch(t *testing.T, a *agent, id string, after int64) (events []move.Event) {
 	t.Helper()
+	return watchTelling(t, a, id, after, func(move.Event) {})
+}
+
+// watchTelling is watch that tells of each event as it comes.
+func watchTelling(t *testing.T, a *agent, id string, after int64, tell func(move.Event)) (events []move.Event) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	for e, err := range a.m.Watch(ctx, id, after) {
@@ -209,6 +216,7 @@ func watch(t *testing.T, a *agent, id string, after int64) (events []move.Event)
 			t.Fatal(err)
 		}
 		events = append(events, e)
+		tell(e)
 	}
 	if ctx.Err() != nil {
 		t.Fatal("the watch did not end")
@@ -223,8 +231,20 @@ func TestWatchShowsAllAndResumes(t *testing.T) {
 	id := src.current().begin(t, request())
 	<-in
 	first := make(chan []move.Event)
-	go func() { first <- watch(t, src.current(), id, 0) }()
-	eventually(t, "progress is reported", func() bool { rec, _ := src.record(id); return rec.Progress != nil })
+	shown := make(chan struct{})
+	seen := sync.OnceFunc(func() { close(shown) })
+	go func() {
+		first <- watchTelling(t, src.current(), id, 0, func(e move.Event) {
+			if e.Kind == move.EventProgress {
+				seen()
+			}
+		})
+	}()
+	select { // the transfer goes on until its progress has been shown
+	case <-shown:
+	case <-time.After(20 * time.Second):
+		t.Fatal("no progress was shown")
+	}
 	release()
 	live := <-first
 	again := watch(t, src.current(), id, 0)
