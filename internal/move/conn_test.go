@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"drover/internal/fault"
 	"drover/internal/move"
@@ -22,6 +23,7 @@ type pipe struct {
 	w      *world
 	once   sync.Once
 	closed chan struct{}
+	last   atomic.Bool // a message is on its way after which nothing comes through
 }
 
 func (p *pipe) cut() { p.once.Do(func() { close(p.closed) }) }
@@ -76,6 +78,14 @@ func (e *end) Send(ctx context.Context, v any) error {
 		return io.ErrClosedPipe
 	case swallow:
 		return nil
+	case cutAfter:
+		if e.p.last.Swap(true) {
+			return io.ErrClosedPipe
+		}
+	default:
+		if e.p.last.Load() {
+			return io.ErrClosedPipe
+		}
 	}
 	select {
 	case <-e.p.closed:

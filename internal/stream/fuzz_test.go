@@ -104,7 +104,7 @@ func FuzzPreamble(f *testing.F) {
 		c := &script{in: bytes.NewReader(in)}
 		kind, err := answerPreamble(c, names{"HV02", "HV01"})
 		whole := len(in) >= 8 && string(in[:6]) == "DROVER"
-		good := whole && in[6] == 1 && in[7] >= 1 && in[7] <= 3
+		good := whole && in[6] == 1 && in[7] >= byte(KindControl) && in[7] <= byte(KindProbe)
 		if (err == nil) != good || good && byte(kind) != in[7] {
 			t.Errorf("%q: %v, %v", in, kind, err)
 		}
