@@ -15,10 +15,11 @@ import (
 // write at a time; the other methods are safe at any time. A Stream must be
 // closed, because it owns goroutines.
 type Stream struct {
-	link  *link
-	info  StreamInfo // the fixed part
-	codec atomic.Pointer[Codec]
-	known map[uint8]Codec
+	link   *link
+	info   StreamInfo // the fixed part
+	coding Coding
+	codec  atomic.Pointer[Codec]
+	known  map[uint8]Codec
 
 	payloadIn, payloadOut atomic.Uint64
 
