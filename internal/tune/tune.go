@@ -20,6 +20,25 @@ const (
 	modeCount = int(FoldMost) + 1
 )
 
+// String is the mode in the words that users see.
+func (m Mode) String() string {
+	switch m {
+	case Carry:
+		return "none"
+	case S2:
+		return "s2"
+	case FoldS2:
+		return "pages + s2"
+	case FoldFast:
+		return "pages + zstd 1"
+	case FoldMore:
+		return "pages + zstd 3"
+	case FoldMost:
+		return "pages + zstd 7"
+	}
+	return "unknown"
+}
+
 // Folds tells whether blocks are folded.
 func (m Mode) Folds() bool { return m >= FoldS2 }
 
@@ -30,7 +49,11 @@ type Block struct {
 	Wait      time.Duration // until the program that sends had given it
 	Fold      time.Duration // for scanning and folding, which one goroutine does
 	Encode    time.Duration // for compressing, on one of the host's encoders
-	Write     time.Duration // in writing to the connection, waiting for the link and for limits included
+	// Idle is how long the writing goroutine had nothing to write before this
+	// block, so that Idle and Write of all blocks together are the time that went
+	// by. Without it nobody can tell a link that is full from one that is not.
+	Idle  time.Duration
+	Write time.Duration // in writing to the connection, waiting for the link and for limits included
 }
 
 // Host is what a Tuner has to know of the processors.
