@@ -43,6 +43,17 @@ type Content struct {
 	// Zstd1Ratio is of the pages that are not zero, with zstd -1.
 	Zstd1Ratio float64 `json:"zstd1_ratio"`
 	DirtyBytes float64 `json:"dirty_bytes_per_second"`
+	// RestCPU are the CPU seconds per second that QEMU takes while the guest does
+	// its work and nobody moves it: emulated guests are most of QEMU's CPU.
+	RestCPU float64 `json:"rest_cpu"`
+}
+
+// Link is a speed of the network between the hosts, and what one TCP connection
+// over it carried before the first move, in bits per second.
+type Link struct {
+	Name     string  `json:"name"`             // as in Sample.Link
+	Shaped   uint64  `json:"shaped,omitempty"` // 0: not shaped
+	Measured float64 `json:"measured"`
 }
 
 // Report is build/bench.json.
@@ -51,6 +62,9 @@ type Report struct {
 	Started  string            `json:"started"`
 	Rounds   int               `json:"rounds"`
 	Ways     []Way             `json:"ways"`
-	Guests   []Content         `json:"guests"`
-	Samples  []Sample          `json:"samples"`
+	Links    []Link            `json:"links"`
+	// Unavailable says of ways that this QEMU or libvirt does not have why.
+	Unavailable map[string]string `json:"unavailable,omitempty"`
+	Guests      []Content         `json:"guests"`
+	Samples     []Sample          `json:"samples"`
 }
