@@ -41,12 +41,18 @@ type Options struct {
 	// Agent is the program in bin of the assets that StartAgent runs; "" means DefaultAgent. Tests
 	// that make an agent fail on purpose use one that is built for it.
 	Agent string
+	// LibvirtTCP lets libvirtd (Libvirt: Monolithic) listen for TCP, without authentication, and
+	// gives the hosts' QEMUs certificates: what migration by libvirt alone needs, with which
+	// moves are compared. The product has neither.
+	LibvirtTCP bool
 	// NoAgents leaves droverd to StartAgent. Otherwise it is started where it is built.
 	NoAgents bool
 	// Tied makes the lab end with this process, however that ends.
 	Tied bool
 	// Progress, when set, is told what happens, in short lines.
 	Progress func(format string, args ...any)
+
+	qemuCertificates map[string][]file // by host, with LibvirtTCP
 }
 
 // DefaultName is the lab of the command line and of the demo.
@@ -74,7 +80,7 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 	switch old, err := readState(o.Name); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err == nil && old.condition() == Running:
-		if o.Tied || old.Rootfs != o.Rootfs || old.Libvirt != o.Libvirt || old.Directory != o.Directory {
+		if o.Tied || old.Rootfs != o.Rootfs || old.Libvirt != o.Libvirt || old.LibvirtTCP != o.LibvirtTCP || old.Directory != o.Directory {
 			return nil, fmt.Errorf("lab %s runs already with other options (rootfs %s, libvirt %s, directory %s): take it down first",
 				o.Name, old.Rootfs, old.Libvirt, old.Directory)
 		}
@@ -141,6 +147,20 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Libvirt, err = chooseLibvirt(o.Libvirt, o.Rootfs); err != nil {
 		return o, err
 	}
+	if o.LibvirtTCP {
+		if o.Libvirt != Monolithic {
+			return o, fmt.Errorf("libvirt %s does not listen for TCP: only %s does", o.Libvirt, Monolithic)
+		}
+		var hosts []spec
+		for _, s := range o.cast() {
+			if s.role == roleHost {
+				hosts = append(hosts, s)
+			}
+		}
+		if o.qemuCertificates, err = qemuCertificates(hosts); err != nil {
+			return o, err
+		}
+	}
 	if o.Assets == "" {
 		o.Assets = findAssets()
 	}
@@ -156,7 +176,7 @@ func raise(ctx context.Context, o Options) (*Lab, error) {
 	l := &Lab{
 		state: &state{
 			Name: o.Name, BootID: boot, Created: time.Now().UTC(), Rootfs: o.Rootfs, Directory: o.Directory,
-			Libvirt: o.Libvirt, Assets: o.Assets, Agent: o.Agent, Members: map[string]process{}, GroupSIDs: map[string]string{},
+			Libvirt: o.Libvirt, LibvirtTCP: o.LibvirtTCP, Assets: o.Assets, Agent: o.Agent, Members: map[string]process{}, GroupSIDs: map[string]string{},
 		},
 		children: map[string]*child{},
 	}

@@ -48,11 +48,14 @@ func exists(path string) bool {
 }
 
 // libvirtFiles configure libvirt for a host without systemd, among other hosts on one machine.
-func libvirtFiles(lab, kind string, s spec) []file {
+func libvirtFiles(lab, kind string, tcp bool, s spec) []file {
 	id := machineID(lab, s.name)
 	uuid := fmt.Sprintf("%s-%s-4%s-8%s-%s", id[0:8], id[8:12], id[13:16], id[17:20], id[20:32])
 	// Hosts are told apart by this: with equal ones libvirt refuses "to migrate guest to the same host".
 	daemon := fmt.Sprintf("host_uuid = \"%s\"\nauth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\n", uuid)
+	if tcp {
+		daemon += "listen_tls = 0\nlisten_tcp = 1\nauth_tcp = \"none\"\n"
+	}
 	// Debian's virsh looks for libvirtd's socket only, unless told.
 	mode := map[string]string{Monolithic: "legacy", Modular: "direct"}[kind]
 	return []file{
@@ -85,7 +88,11 @@ func (l *Lab) StartLibvirt(ctx context.Context, host string) error {
 			program = virtqemud
 		}
 	}
-	return m.Start(ctx, Service{Name: LibvirtService, Argv: []string{program}, Ready: ready})
+	argv := []string{program}
+	if l.state.LibvirtTCP {
+		argv = append(argv, "--listen")
+	}
+	return m.Start(ctx, Service{Name: LibvirtService, Argv: argv, Ready: ready})
 }
 
 // modularReady tells whether virtqemud's socket answers. When it is libvirtd that runs, its

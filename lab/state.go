@@ -29,13 +29,15 @@ type state struct {
 	// Owner is the process with which the lab is to end (a test), zero without one.
 	Owner process `json:"owner"`
 	// Complete is set at the end of a successful Up.
-	Complete  bool               `json:"complete"`
-	Rootfs    string             `json:"rootfs"`
-	Directory string             `json:"directory"`
-	Libvirt   string             `json:"libvirt"`
-	Assets    string             `json:"assets"`
-	Agent     string             `json:"agent"`
-	Members   map[string]process `json:"members"`
+	Complete  bool   `json:"complete"`
+	Rootfs    string `json:"rootfs"`
+	Directory string `json:"directory"`
+	Libvirt   string `json:"libvirt"`
+	// LibvirtTCP is Options.LibvirtTCP.
+	LibvirtTCP bool               `json:"libvirt_tcp,omitempty"`
+	Assets     string             `json:"assets"`
+	Agent      string             `json:"agent"`
+	Members    map[string]process `json:"members"`
 	// GroupSIDs are the security identifiers of the role groups by name.
 	GroupSIDs map[string]string `json:"group_sids"`
 }
