@@ -1,23 +1,53 @@
 // Package nbd understands what QEMU's client of a network block device sends
-// while a disk is copied (NBD protocol, NetworkBlockDevice/nbd doc/proto.md).
+// while a disk is copied: where the data are (Scanner), and which of them are
+// nothing but zeros (Sparse).
+//
+// The protocol is that of NetworkBlockDevice/nbd, doc/proto.md, of which this
+// package knows the fixed newstyle negotiation ("Fixed newstyle negotiation"),
+// requests with the compact header of 28 bytes ("Request message"), and those with
+// the extended header of 32 bytes (NBD_OPT_EXTENDED_HEADERS, which QEMU has since
+// 8.2). A connection with anything else, such as TLS inside, is carried as it is.
 package nbd
 
-import "net"
+// PageSize is that of the pages that a Scanner finds, in bytes.
+const PageSize = 4096
 
-// Scanner is a fold.Scanner for the requests of one client.
-type Scanner struct{}
+// Numbers of the protocol ("Values" and "Protocol phases").
+const (
+	serverMagic = 0x4e42444d41474943 // "NBDMAGIC", what a server says first
+	optionMagic = 0x49484156454F5054 // "IHAVEOPT"
 
-// New makes a Scanner.
-func New() *Scanner { return &Scanner{} }
+	replyMagic    = 0x0003e889045565a9 // of replies to options
+	requestMagic  = 0x25609513
+	extendedMagic = 0x21e41c71
 
-// Next implements fold.Scanner.
-func (s *Scanner) Next(b []byte) (n int, key uint64, page bool) { return len(b), 0, false }
+	flagFixedNewstyle = 1 << 0 // handshake flags
+	clientFlags       = 1<<0 | 1<<1
 
-// Pass implements fold.Scanner.
-func (s *Scanner) Pass([]byte) {}
+	optExportName      = 1
+	optStartTLS        = 5
+	optGo              = 7
+	optExtendedHeaders = 11
 
-// Sparse makes a client's writes of nothing but zeros into requests to write
-// zeros, which take no room on the destination's disk and next to none on the
-// way, if the server said that it takes them. c is the connection to the client;
-// the result takes its place.
-func Sparse(c net.Conn) net.Conn { return c }
+	repAck   = 1
+	repInfo  = 3
+	repError = 1 << 31
+
+	infoExport    = 0
+	infoBlockSize = 3
+
+	flagSendWriteZeroes = 1 << 6 // transmission flags
+
+	cmdWrite       = 1
+	cmdWriteZeroes = 6
+	cmdLast        = 8 // NBD_CMD_RESIZE; none is known beyond it
+
+	flagFUA        = 1 << 0 // command flags
+	flagPayloadLen = 1 << 5
+
+	clientFlagsLen = 4
+	magicLen       = 4
+	optionLen      = 16
+	requestLen     = 28
+	extendedLen    = 32
+)

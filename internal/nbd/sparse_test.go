@@ -1,0 +1,288 @@
+package nbd
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"testing"
+	"time"
+)
+
+const mib = 1 << 20
+
+var pieces = map[string]func(int) int{
+	"all at once": nil,
+	"bytes":       func(int) int { return 1 },
+	"odd":         func(int) int { return 4099 },
+	"in halves":   func(n int) int { return (n + 1) / 2 },
+}
+
+func TestSparseMakesWritesOfZerosIntoRequestsForZeros(t *testing.T) {
+	data, zeros := random(2*mib, 3), make([]byte, 4*mib)
+	mixed, last := append([]byte{1}, zeros[:mib-1]...), append(zeros[:mib-1:mib-1], 1)
+	stream := join(negotiation(8, 10),
+		write(1, 0, data[:mib]), write(2, mib, zeros[:mib]), request(flagFUA, cmdWrite, 3, 2*mib, 512, zeros[:512]),
+		request(0, 0, 4, 0, 1<<20, nil), write(5, 3*mib, mixed), write(6, 4*mib, last), write(7, 5*mib, zeros), write(8, 0, nil),
+		request(2, cmdWrite, 9, 9*mib, 4096, zeros[:4096]), // a flag that says nothing of writes
+		request(0, 3, 10, 0, 0, nil), request(0, 2, 0, 0, 0, nil))
+	want := join(negotiation(8, 10),
+		write(1, 0, data[:mib]), request(0, cmdWriteZeroes, 2, mib, mib, nil), request(flagFUA, cmdWriteZeroes, 3, 2*mib, 512, nil),
+		request(0, 0, 4, 0, 1<<20, nil), write(5, 3*mib, mixed), write(6, 4*mib, last), request(0, cmdWriteZeroes, 7, 5*mib, 4*mib, nil), write(8, 0, nil),
+		request(2, cmdWrite, 9, 9*mib, 4096, zeros[:4096]), request(0, 3, 10, 0, 0, nil), request(0, 2, 0, 0, 0, nil))
+	for name, piece := range pieces {
+		for _, read := range []int{1, 1000, 256 << 10, 8 * mib} {
+			if got := through(t, taking(), stream, piece, read); !bytes.Equal(got, want) {
+				t.Errorf("%s, read by %d: %d bytes, want %d; differ at %d", name, read, len(got), len(want), differ(got, want))
+			}
+		}
+	}
+	wide := join(negotiation(8, optExtendedHeaders), extendedRequest(flagPayloadLen|flagFUA, cmdWrite, 2, mib, mib, zeros[:mib]),
+		extendedRequest(flagPayloadLen, cmdWrite, 3, mib, mib, data[:mib]), extendedRequest(flagPayloadLen, 7, 4, 0, 8, zeros[:8]))
+	want = join(negotiation(8, optExtendedHeaders), extendedRequest(flagFUA, cmdWriteZeroes, 2, mib, mib, nil),
+		extendedRequest(flagPayloadLen, cmdWrite, 3, mib, mib, data[:mib]), extendedRequest(flagPayloadLen, 7, 4, 0, 8, zeros[:8]))
+	if got := through(t, taking(), wide, nil, 64<<10); !bytes.Equal(got, want) {
+		t.Errorf("extended headers: %d bytes, want %d", len(got), len(want))
+	}
+}
+
+func differ(a, b []byte) int {
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return min(len(a), len(b))
+}
+
+func TestSparseLeavesWhatTheServerDoesNotTake(t *testing.T) {
+	refused := reply(optGo, repError+6, nil)
+	long := append(reply(3, 2, nil), reply(optGo, repInfo, make([]byte, 5000))...)
+	for name, c := range map[string]struct {
+		server  []byte
+		rewrite bool
+	}{
+		"takes them":                        {taking(), true},
+		"takes them, with more to say":      {join(welcome(1), long, export(1<<6), long, reply(optGo, repAck, nil)), true},
+		"takes no zeros":                    {join(welcome(3), export(0x1bf), blockSize(1, 32<<20), reply(optGo, repAck, nil)), false},
+		"has not agreed yet":                {join(welcome(3), export(0x5ff)), false},
+		"refuses, then knows it without":    {join(welcome(3), export(0x5ff), refused, export(1), reply(optGo, repAck, nil)), false},
+		"refuses, then says nothing of it":  {join(welcome(3), export(0x5ff), refused, reply(optGo, repAck, nil)), false},
+		"says so of another question":       {join(welcome(3), reply(6, repInfo, export(0x5ff)[20:]), reply(6, repAck, nil), export(1), reply(optGo, repAck, nil)), false},
+		"newstyle that is not fixed":        {join(welcome(2), taking()[18:]), false},
+		"oldstyle":                          {join([]byte("NBDMAGIC\x00\x00\x42\x02\x81\x86\x12\x53"), taking()[16:]), false},
+		"answers without being asked so":    {join(welcome(3), make([]byte, 10), taking()[18:]), false},
+		"takes less at a time":              {join(welcome(3), export(0x5ff), blockSize(1, mib/2), reply(optGo, repAck, nil)), false},
+		"takes only what begins elsewhere":  {join(welcome(3), export(0x5ff), blockSize(64<<10, 32<<20), reply(optGo, repAck, nil)), false},
+		"takes nothing":                     {join(welcome(3), export(0x5ff), blockSize(0, 0), reply(optGo, repAck, nil)), false},
+		"names its limits before the flags": {join(welcome(3), blockSize(512, mib), export(0x5ff), reply(optGo, repAck, nil)), true},
+	} {
+		stream := join(negotiation(8), write(1, 512, make([]byte, mib)), write(2, 0, random(4096, 1)))
+		got := through(t, c.server, stream, nil, 64<<10)
+		want := stream
+		if c.rewrite {
+			want = join(negotiation(8), request(0, cmdWriteZeroes, 1, 512, mib, nil), write(2, 0, random(4096, 1)))
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("a server that %s: %d bytes, want %d", name, len(got), len(want))
+		}
+		// The same, byte by byte.
+		s := Sparse(&wire{b: stream, err: io.EOF})
+		for i := range c.server {
+			_, _ = s.Write(c.server[i : i+1])
+		}
+		if got, err := io.ReadAll(s); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("a server that %s, byte by byte: %d bytes, want %d, %v", name, len(got), len(want), err)
+		}
+	}
+}
+
+func TestSparseCarriesWhatItDoesNotUnderstand(t *testing.T) {
+	zeros := write(1, 0, make([]byte, mib))
+	for name, stream := range map[string][]byte{
+		"TLS":             join(greeting(), option(optStartTLS, ""), random(300<<10, 9), zeros),
+		"oldstyle":        zeros,
+		"unknown command": join(negotiation(), request(0, 99, 1, 0, 0, nil), zeros),
+		"nothing":         nil,
+		"noise":           random(mib, 7),
+	} {
+		for piece, f := range pieces {
+			if got := through(t, taking(), stream, f, 64<<10); !bytes.Equal(got, stream) {
+				t.Errorf("%s, %s: %d bytes, want %d", name, piece, len(got), len(stream))
+			}
+		}
+	}
+}
+
+func TestSparseGivesWhatThereWasBeforeAnEarlyEnd(t *testing.T) {
+	stream := join(negotiation(8), write(1, 0, random(4096, 1)), write(2, mib, make([]byte, 300<<10)))
+	failure := errors.New("cut")
+	for cut := range stream {
+		if cut > 400 && cut < 3000 || cut > 10000 && cut%997 != 0 {
+			continue
+		}
+		s := Sparse(&wire{b: stream[:cut], err: failure})
+		_, _ = s.Write(taking())
+		got, err := io.ReadAll(s)
+		if !errors.Is(err, failure) || !bytes.Equal(got, stream[:cut]) {
+			t.Fatalf("cut at %d: %d bytes, %v", cut, len(got), err)
+		}
+		if n, err := s.Read(make([]byte, 10)); n != 0 || !errors.Is(err, failure) {
+			t.Fatalf("cut at %d, and then: %d, %v", cut, n, err)
+		}
+	}
+}
+
+func TestSparseGoesOnAfterADeadline(t *testing.T) {
+	stream := join(negotiation(8), write(1, 0, make([]byte, 200<<10)), write(2, 0, random(70000, 4)))
+	w := &wire{err: os.ErrDeadlineExceeded}
+	s := Sparse(w)
+	_, _ = s.Write(taking())
+	var got []byte
+	p := make([]byte, 50000)
+	for len(stream) > 0 {
+		n := min(9001, len(stream))
+		w.b, stream = stream[:n], stream[n:]
+		for {
+			n, err := s.Read(p)
+			got = append(got, p[:n]...)
+			if err != nil {
+				if !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Fatal(err)
+				}
+				break
+			}
+		}
+	}
+	if want := join(negotiation(8), request(0, cmdWriteZeroes, 1, 0, 200<<10, nil), write(2, 0, random(70000, 4))); !bytes.Equal(got, want) {
+		t.Errorf("%d bytes, want %d", len(got), len(want))
+	}
+}
+
+// Only what waits for its own rest is held back.
+func TestSparseHoldsNothingBackThatIsComplete(t *testing.T) {
+	w := &wire{err: os.ErrDeadlineExceeded}
+	s := Sparse(w)
+	_, _ = s.Write(taking())
+	p := make([]byte, mib)
+	for _, step := range []struct{ in, out []byte }{
+		{greeting(), greeting()},
+		{negotiation(8)[4:], negotiation(8)[4:]},
+		{request(0, 3, 1, 0, 0, nil), request(0, 3, 1, 0, 0, nil)},
+		{write(2, 0, []byte("the first bytes of a long payload")), write(2, 0, []byte("the first bytes of a long payload"))},
+		{request(0, cmdWrite, 3, 0, 100, make([]byte, 60)), nil},
+		{make([]byte, 40), request(0, cmdWriteZeroes, 3, 0, 100, nil)},
+		{request(0, cmdWrite, 4, 0, 100, make([]byte, 60)), nil},
+		{[]byte{7}, request(0, cmdWrite, 4, 0, 100, append(make([]byte, 60), 7))},
+		{make([]byte, 39), make([]byte, 39)},
+		{request(0, 3, 5, 0, 0, nil)[:27], nil},
+		{[]byte{0}, request(0, 3, 5, 0, 0, nil)},
+	} {
+		w.b = step.in
+		var got []byte
+		for {
+			n, err := s.Read(p)
+			got = append(got, p[:n]...)
+			if err != nil {
+				break
+			}
+		}
+		if !bytes.Equal(got, step.out) {
+			t.Errorf("of %q comes %q, want %q", step.in, got, step.out)
+		}
+	}
+}
+
+func TestSparseIsAConnection(t *testing.T) {
+	w := &wire{err: io.EOF}
+	if err := Sparse(w).(interface{ CloseWrite() error }).CloseWrite(); err != nil || !w.closed {
+		t.Errorf("half closed: %v, %v", w.closed, err)
+	}
+	a, b := net.Pipe()
+	defer b.Close()
+	s := Sparse(a)
+	if err := s.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+		t.Errorf("where it cannot be half closed: %v", err)
+	}
+	if n, err := s.Read(nil); n != 0 || err != nil {
+		t.Errorf("read of nothing: %d, %v", n, err)
+	}
+	if err := s.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("after its deadline: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Read(make([]byte, 1)); err == nil {
+		t.Error("read of a closed connection")
+	}
+}
+
+// A server's answer that is not taken as a whole is not followed.
+func TestSparseDoesNotFollowHalfAnAnswer(t *testing.T) {
+	a, b := net.Pipe()
+	defer b.Close()
+	s := Sparse(a)
+	defer s.Close()
+	done := make(chan error, 1)
+	go func() {
+		_, err := io.ReadFull(b, make([]byte, 30))
+		done <- errors.Join(err, a.SetWriteDeadline(time.Unix(1, 0)))
+	}()
+	answer := taking()
+	n, err := s.Write(answer)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if n != 30 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("wrote %d, %v", n, err)
+	}
+	if !s.(*sparse).server.done {
+		t.Error("followed")
+	}
+}
+
+func TestSparseAllocatesNothingOnTheWay(t *testing.T) {
+	one := join(write(1, 0, random(mib, 1)), write(2, mib, make([]byte, mib)))
+	w := &wire{err: os.ErrDeadlineExceeded}
+	s := Sparse(w)
+	_, _ = s.Write(taking())
+	p := make([]byte, mib)
+	carry := func(b []byte) {
+		w.b = b
+		for {
+			if _, err := s.Read(p); err != nil {
+				return
+			}
+		}
+	}
+	carry(negotiation(8))
+	if n := testing.AllocsPerRun(10, func() { carry(one) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkSparse(b *testing.B) {
+	for name, payload := range map[string][]byte{"data": random(mib, 1), "zeros": make([]byte, mib), "zeros and a byte": append(make([]byte, mib-1), 1)} {
+		b.Run(name, func(b *testing.B) {
+			w := &wire{err: os.ErrDeadlineExceeded, b: negotiation(8)}
+			s := Sparse(w)
+			_, _ = s.Write(taking())
+			p, stream := make([]byte, mib), write(1, 0, payload)
+			b.SetBytes(int64(len(stream)))
+			b.ReportAllocs()
+			for b.Loop() {
+				for {
+					if _, err := s.Read(p); err != nil {
+						break
+					}
+				}
+				w.b = stream
+			}
+		})
+	}
+}
