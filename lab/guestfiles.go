@@ -21,8 +21,16 @@ func PrepareGuest(ctx context.Context, assets string) (guest.BootFiles, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return guest.BootFiles{}, err
 	}
-	boot, err := guest.PrepareBoot(ctx, CacheDir, filepath.Join(assets, "bin", "drover-guest"), filepath.Join(dir, "initrd.img"))
+	init := filepath.Join(assets, "bin", "drover-guest")
+	boot, err := guest.PrepareBoot(ctx, CacheDir, init, filepath.Join(dir, "initrd.img"), guest.Files{})
 	if err != nil {
+		return guest.BootFiles{}, err
+	}
+	files, err := guest.CollectFiles(guest.MachineRoots(), guest.GuestFiles)
+	if err != nil {
+		return guest.BootFiles{}, fmt.Errorf("content of the guest: %w", err)
+	}
+	if _, err := guest.PrepareBoot(ctx, CacheDir, init, filepath.Join(dir, FilesInitrd), files); err != nil {
 		return guest.BootFiles{}, err
 	}
 	kernel := filepath.Join(dir, "vmlinuz")
@@ -31,6 +39,10 @@ func PrepareGuest(ctx context.Context, assets string) (guest.BootFiles, error) {
 	}
 	return GuestBootFiles(), nil
 }
+
+// FilesInitrd is the initramfs of guests whose memory is made of real files
+// (guest.Params.Files), in GuestDir; it is ten times the size of the other.
+const FilesInitrd = "initrd-files.img"
 
 // GuestBootFiles are the guest's kernel and initramfs as the hosts see them.
 func GuestBootFiles() guest.BootFiles {

@@ -74,6 +74,9 @@ func (l *Lab) DefineVM(ctx context.Context, host string, o VMOptions) (*VM, erro
 	}
 	p.Name, p.Addr = o.Name, netip.PrefixFrom(vm.Addr, 24)
 	spec.Cmdline = p.Cmdline()
+	if p.Files {
+		spec.Boot.Initrd = path.Join(GuestDir, FilesInitrd)
+	}
 	if o.UEFI {
 		spec.Machine, spec.Loader, spec.NVRAMTemplate = "q35", uefiLoader, uefiTemplate
 		spec.NVRAM = path.Join(nvramDir, o.Name+"_VARS.fd")

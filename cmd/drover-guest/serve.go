@@ -27,12 +27,12 @@ func serve(ctx context.Context, p guest.Params) error {
 	if err != nil {
 		return fmt.Errorf("memory of %d bytes: %w", p.Memory, err)
 	}
-	code, err := os.ReadFile("/init")
+	files, err := contentFiles(p.Files)
 	if err != nil {
-		return fmt.Errorf("code for pages: %w", err)
+		return err
 	}
 	nonce := bootNonce()
-	memory := guest.NewMemory(block, nonce, p.Mix, code)
+	memory := guest.NewMemory(block, nonce, p, files)
 	clock := &guest.Clock{}
 	responder := guest.NewResponder(p.Name, nonce, memory, clock)
 
@@ -51,6 +51,40 @@ func serve(ctx context.Context, p guest.Params) error {
 	wg.Go(func() { watchPower(ctx, cancel) })
 	say("%s answers on %s port %d, boot %016x", p.Name, p.Addr, guest.Port, nonce)
 	return responder.Serve(ctx, conn)
+}
+
+// contentFiles is what pages of text, code and logs are made of.
+func contentFiles(real bool) (files guest.Files, err error) {
+	if !real {
+		if files.Code, err = os.ReadFile("/init"); err != nil {
+			return files, fmt.Errorf("code for pages: %w", err)
+		}
+		return files, nil
+	}
+	for name, part := range map[string]*[]byte{"text": &files.Text, "code": &files.Code, "log": &files.Log} {
+		if *part, err = mapFile("/" + guest.FilesDir + "/" + name); err != nil {
+			return files, fmt.Errorf("content for pages: %w", err)
+		}
+	}
+	return files, nil
+}
+
+// mapFile is the file as the page cache holds it, where it is anyway.
+func mapFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	data, err := unix.Mmap(int(f.Fd()), 0, int(fi.Size()), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return nil, fmt.Errorf("map %s: %w", path, err)
+	}
+	return data, nil
 }
 
 func startDisks(ctx context.Context, wg *sync.WaitGroup, r *guest.Responder, nonce uint64, interval time.Duration) error {

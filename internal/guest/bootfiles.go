@@ -29,8 +29,8 @@ func CompileInit(ctx context.Context, dst string) error {
 }
 
 // PrepareBoot fetches the kernel into cacheDir and builds an initramfs from the
-// compiled init at dst, which it replaces as a whole.
-func PrepareBoot(ctx context.Context, cacheDir, init, dst string) (BootFiles, error) {
+// compiled init, and files if there are any, at dst, which it replaces as a whole.
+func PrepareBoot(ctx context.Context, cacheDir, init, dst string, files Files) (BootFiles, error) {
 	k, err := FetchKernel(ctx, cacheDir)
 	if err != nil {
 		return BootFiles{}, err
@@ -44,7 +44,7 @@ func PrepareBoot(ctx context.Context, cacheDir, init, dst string) (BootFiles, er
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
-	if err := BuildInitramfs(f, init, k.Modules, GuestModules); err != nil {
+	if err := BuildInitramfs(f, init, k.Modules, GuestModules, files); err != nil {
 		return BootFiles{}, err
 	}
 	if err := f.Chmod(0o644); err != nil {

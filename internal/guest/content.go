@@ -6,16 +6,17 @@ import "strings"
 type content struct {
 	words [][textSlot]byte // padded, so that a word is copied without a loop
 	lens  []int
-	code  []byte
+	files [kinds][]byte // real content for a kind, if there is any
 }
 
 // textSlot is longer than any word with its blank.
 const textSlot = 16
 
-// newContent takes the bytes of real programs for KindCode; with fewer than
-// one page of them, code pages are made of text.
-func newContent(code []byte) *content {
-	c := &content{code: code}
+// newContent takes what real content there is: a kind with less than two runs
+// of pages of it is made of words.
+func newContent(files Files) *content {
+	c := &content{}
+	c.files[KindText], c.files[KindCode], c.files[KindLog] = files.Text, files.Code, files.Log
 	add := func(w string) {
 		var slot [textSlot]byte
 		c.lens = append(c.lens, copy(slot[:], w))
@@ -33,20 +34,52 @@ func newContent(code []byte) *content {
 	return c
 }
 
-// fill writes the body of a page of the kind; the seed decides the bytes.
-func (c *content) fill(p *[PageSize]byte, kind Kind, seed uint64) {
-	rng := splitmix(seed)
+// source says where the content of a page comes from: the seed is that of a run
+// of pages, of which it is the page nth of pages many; content of files goes on from
+// each page of a run to the next. index and tx are for rows (heap).
+type source struct {
+	seed       uint64
+	nth, pages int
+	index, tx  uint64
+}
+
+// fill writes the body of a page of the kind.
+func (c *content) fill(p *[PageSize]byte, kind Kind, s source) {
 	body := p[pageHeader:]
-	switch {
-	case kind == KindCode && len(c.code) > PageSize:
-		off := rng.below(uint64(len(c.code) - len(body)))
-		copy(body, c.code[off&^15:])
-	case kind == KindRandom:
+	if file := c.files[kind]; len(file) > 2*s.pages*PageSize {
+		rng := splitmix(s.seed)
+		off := int(rng.below(uint64(len(file)-s.pages*len(body))))&^15 + s.nth*len(body)
+		copy(body, file[off:])
+		return
+	}
+	rng := splitmix(s.seed + uint64(s.nth)<<32)
+	switch kind {
+	case KindRandom:
 		for i := 0; i < len(body); i += 8 {
 			le.PutUint64(body[i:i+8], rng.next())
 		}
+	case KindHeap:
+		c.heap(body, s.index, s.tx, &rng)
 	default:
 		c.text(body, &rng)
+	}
+}
+
+// update changes a part of a page's body: rows of a heap, a line of a log, 8
+// bytes of any other.
+func (c *content) update(p *[PageSize]byte, kind Kind, rows int, tx uint64, rng *splitmix) {
+	body := p[pageHeader:]
+	file := c.files[kind]
+	switch {
+	case kind == KindHeap:
+		c.updateRows(body, rows, tx, rng)
+	case kind == KindLog && len(file) > PageSize:
+		line := 64 + int(rng.below(128))
+		at := int(rng.below(uint64(len(body) - line)))
+		copy(body[at:at+line], file[rng.below(uint64(len(file)-line)):])
+	default:
+		word := int(rng.below(uint64(len(body)/8))) * 8
+		le.PutUint64(body[word:], rng.next())
 	}
 }
 

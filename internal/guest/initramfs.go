@@ -3,7 +3,9 @@ package guest
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/cavaliergopher/cpio"
@@ -16,8 +18,8 @@ const ModuleList = "modules/order"
 // BuildInitramfs writes an initramfs (cpio newc, not compressed: an emulated
 // processor unpacks slower than it copies) of init as /init and the named
 // modules of modulesDir (lib/modules/VERSION of a kernel) with all they need.
-// The same input gives the same bytes.
-func BuildInitramfs(w io.Writer, init, modulesDir string, modules []string) error {
+// With files (not zero) it has FilesDir too. The same input gives the same bytes.
+func BuildInitramfs(w io.Writer, init, modulesDir string, modules []string, files Files) error {
 	program, err := os.ReadFile(init)
 	if err != nil {
 		return fmt.Errorf("initramfs: read init: %w", err)
@@ -37,6 +39,13 @@ func BuildInitramfs(w io.Writer, init, modulesDir string, modules []string) erro
 		order.WriteString(m.name + ".ko\n")
 	}
 	a.file(ModuleList, 0o644, []byte(order.String()))
+	if len(files.Text) > 0 {
+		a.dir(FilesDir)
+		parts := files.parts()
+		for _, name := range slices.Sorted(maps.Keys(parts)) {
+			a.file(FilesDir+"/"+name, 0o644, *parts[name])
+		}
+	}
 	if err := a.close(); err != nil {
 		return fmt.Errorf("initramfs: %w", err)
 	}

@@ -113,7 +113,7 @@ func TestInitramfsHoldsInit(t *testing.T) {
 		t.Fatal(err)
 	}
 	var a, b bytes.Buffer
-	if err := errors.Join(BuildInitramfs(&a, program, dir, nil), BuildInitramfs(&b, program, dir, nil)); err != nil {
+	if err := errors.Join(BuildInitramfs(&a, program, dir, nil, Files{}), BuildInitramfs(&b, program, dir, nil, Files{})); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(a.Bytes(), b.Bytes()) {
@@ -136,7 +136,7 @@ func TestInitramfsHoldsInit(t *testing.T) {
 	if found["init"] != cpio.TypeReg|0o755 || !found["proc"].IsDir() || found[ModuleList] == 0 {
 		t.Errorf("found %v", found)
 	}
-	if err := BuildInitramfs(&b, filepath.Join(dir, "none"), dir, nil); err == nil {
+	if err := BuildInitramfs(&b, filepath.Join(dir, "none"), dir, nil, Files{}); err == nil {
 		t.Error("no init, no error")
 	}
 }

@@ -18,6 +18,10 @@ const (
 	KindText               // prose-like words
 	KindCode               // machine code of real programs
 	KindRandom             // incompressible
+	KindLog                // lines of a log
+	KindHeap               // rows of a table: keys, numbers, times, short text
+
+	kinds = int(KindHeap) + 1
 )
 
 // String names the kind as drover.mix does.
@@ -28,7 +32,7 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind %d", uint8(k))
 }
 
-var kindNames = [...]string{"zero", "text", "code", "random"}
+var kindNames = [kinds]string{"zero", "text", "code", "random", "log", "heap"}
 
 // A page that is not of KindZero begins with this header, little endian:
 //

@@ -15,7 +15,7 @@ func testMemory(t *testing.T, pages int, mix Mix) *Memory {
 	for i := range code {
 		code[i] = byte(rng.next() & 0x3f)
 	}
-	m := NewMemory(make([]byte, pages*PageSize), testNonce, mix, code)
+	m := NewMemory(make([]byte, pages*PageSize), testNonce, Params{Mix: mix}, Files{Code: code})
 	if err := m.Fill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +192,7 @@ func TestPartialRewriteChangesLittle(t *testing.T) {
 }
 
 func BenchmarkCheckPage(b *testing.B) {
-	m := NewMemory(make([]byte, PageSize), 1, Mix{Random: 100}, nil)
+	m := NewMemory(make([]byte, PageSize), 1, Params{Mix: Mix{Random: 100}}, Files{})
 	_ = m.Fill(b.Context())
 	b.SetBytes(PageSize)
 	for b.Loop() {

@@ -3,6 +3,7 @@ package guest
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +29,21 @@ type Params struct {
 	Verify int64
 	// Mix is the composition of memory (drover.mix).
 	Mix Mix
+	// Skew sends a share of the rewrites to a share of the pages
+	// (drover.skew, such as 80:20); zero for none: every page alike.
+	Skew Skew
+	// Rows is how many rows of a heap page a partial rewrite changes at most;
+	// at least it changes one (drover.rows).
+	Rows int
+	// Buffer, when not 0, has memory rewritten in whole buffers of this size,
+	// each time with content of any kind of the mix, as short-lived buffers
+	// are reused; Partial then means nothing. A power of two of at least two
+	// pages (drover.buffer).
+	Buffer int64
+	// Files takes text, code and logs from the files that the initramfs must
+	// then carry (drover.files); without it text is made of a short list of
+	// words and code is that of /init.
+	Files bool
 	// Record is the interval of disk records (drover.record), 0 for none.
 	Record time.Duration
 	// Tick is the period of the guest's watch on its own clock (drover.tick).
@@ -37,8 +53,17 @@ type Params struct {
 	Corrupt int64
 }
 
-// Mix is the composition of memory in percent; the sum is 100.
-type Mix struct{ Zero, Text, Code, Random int }
+// Mix is the composition of memory in percent; the sum is 100. With a share of
+// heap, only pages of heap and logs are rewritten: the others are clean.
+type Mix struct{ Zero, Text, Code, Random, Log, Heap int }
+
+// shares are in the order of Kind.
+func (m *Mix) shares() [kinds]*int {
+	return [kinds]*int{&m.Zero, &m.Text, &m.Code, &m.Random, &m.Log, &m.Heap}
+}
+
+// Skew is in percent: that share of the rewrites goes to that share of pages.
+type Skew struct{ Rewrites, Pages int }
 
 // DefaultParams is a small guest that an emulated processor can serve.
 func DefaultParams() Params {
@@ -49,6 +74,7 @@ func DefaultParams() Params {
 		Partial: 50,
 		Verify:  50 << 20,
 		Mix:     Mix{Zero: 25, Text: 30, Code: 25, Random: 20},
+		Rows:    4,
 		Record:  50 * time.Millisecond,
 		Tick:    time.Millisecond,
 		Corrupt: -1,
@@ -76,6 +102,10 @@ func (p Params) Cmdline() string {
 		"drover.partial=" + strconv.Itoa(p.Partial),
 		"drover.verify=" + formatSize(p.Verify),
 		"drover.mix=" + p.Mix.String(),
+		fmt.Sprintf("drover.skew=%d:%d", p.Skew.Rewrites, p.Skew.Pages),
+		"drover.rows=" + strconv.Itoa(p.Rows),
+		"drover.buffer=" + formatSize(p.Buffer),
+		"drover.files=" + strconv.FormatBool(p.Files),
 		"drover.record=" + p.Record.String(),
 		"drover.tick=" + p.Tick.String(),
 	}
@@ -131,6 +161,20 @@ func (p *Params) set(key, value string) (err error) {
 		}
 	case "mix":
 		p.Mix, err = parseMix(value)
+	case "skew":
+		p.Skew, err = parseSkew(value)
+	case "rows":
+		p.Rows, err = strconv.Atoi(value)
+		if err == nil && (p.Rows < 0 || p.Rows > pageRows) {
+			err = fmt.Errorf("a page has %d rows", pageRows)
+		}
+	case "buffer":
+		p.Buffer, err = parseSize(value)
+		if err == nil && p.Buffer != 0 && (p.Buffer < 2*PageSize || p.Buffer&(p.Buffer-1) != 0) {
+			err = fmt.Errorf("not a power of two of at least two pages")
+		}
+	case "files":
+		p.Files, err = strconv.ParseBool(value)
 	case "record":
 		p.Record, err = parseInterval(value)
 	case "tick":
@@ -153,34 +197,48 @@ func parseInterval(s string) (time.Duration, error) {
 
 // String is the form of drover.mix, such as "zero:25,text:30,code:25,random:20".
 func (m Mix) String() string {
-	return fmt.Sprintf("zero:%d,text:%d,code:%d,random:%d", m.Zero, m.Text, m.Code, m.Random)
+	var words []string
+	for k, share := range m.shares() {
+		if *share != 0 {
+			words = append(words, fmt.Sprintf("%s:%d", Kind(k), *share))
+		}
+	}
+	return strings.Join(words, ",")
 }
 
 func parseMix(s string) (Mix, error) {
 	var m Mix
+	sum := 0
 	for _, part := range strings.Split(s, ",") {
 		name, value, _ := strings.Cut(part, ":")
 		n, err := strconv.Atoi(value)
 		if err != nil || n < 0 || n > 100 {
 			return m, fmt.Errorf("%q is not a percentage", part)
 		}
-		switch name {
-		case "zero":
-			m.Zero = n
-		case "text":
-			m.Text = n
-		case "code":
-			m.Code = n
-		case "random":
-			m.Random = n
-		default:
+		k := slices.Index(kindNames[:], name)
+		if k < 0 {
 			return m, fmt.Errorf("unknown content %q", name)
 		}
+		*m.shares()[k] = n
 	}
-	if sum := m.Zero + m.Text + m.Code + m.Random; sum != 100 {
+	for _, share := range m.shares() {
+		sum += *share
+	}
+	if sum != 100 {
 		return m, fmt.Errorf("the shares sum to %d, not 100", sum)
 	}
 	return m, nil
+}
+
+func parseSkew(s string) (k Skew, err error) {
+	rewrites, pages, _ := strings.Cut(s, ":")
+	if k.Rewrites, err = strconv.Atoi(rewrites); err == nil {
+		k.Pages, err = strconv.Atoi(pages)
+	}
+	if err != nil || min(k.Rewrites, k.Pages) < 0 || max(k.Rewrites, k.Pages) > 100 {
+		return k, fmt.Errorf("not two percentages such as 80:20")
+	}
+	return k, nil
 }
 
 var sizeUnits = []struct {

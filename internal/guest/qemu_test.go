@@ -52,7 +52,7 @@ var bootFiles = sync.OnceValues(func() (BootFiles, error) {
 	if err := CompileInit(ctx, init); err != nil {
 		return BootFiles{}, err
 	}
-	return PrepareBoot(ctx, cache, init, filepath.Join(cache, "initrd-test"))
+	return PrepareBoot(ctx, cache, init, filepath.Join(cache, "initrd-test"), Files{})
 })
 
 func testCache() string {
