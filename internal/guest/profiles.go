@@ -17,11 +17,10 @@ type Profile struct {
 
 // Profiles are the benchmark's guests.
 //
-// All three carry 44 MiB of the building machine's real files in their page
-// cache (FilesDir), and as much again of stale bytes in free memory, where the
-// initramfs was unpacked from; both beside Params.Memory, whose pages are made of
-// these files, rows and random bytes. No two pages are alike but zero ones, for each
-// has its own header.
+// All three have 44 MiB of the building machine's real files in their page cache
+// (FilesDir), beside Params.Memory, whose pages are made of these files, rows and
+// random bytes. Of those no two are alike but zero ones, for each has its own header.
+// Free memory is zero.
 //
 //   - idle: page cache and a few processes. Three rewrites in four change a part of a
 //     page (some fields of 1 to 4 rows, or a line of a log), the fourth replaces the page;
