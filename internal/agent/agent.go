@@ -81,6 +81,8 @@ func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.H
 	roles := roles{cfg.Roles}
 	registry, metrics := newRegistry()
 	pacer := newPacer(kept.get)
+	coder := newCoder()
+	defer coder.close()
 	events := newRecorder(cfg, kept.get, journal, o.Log, o.Now, registry)
 	reasons := &explainer{kerberos: kerberos, log: o.Log}
 	moves := move.NewManager(move.Options{
@@ -89,7 +91,7 @@ func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.H
 		Ended:    func(rec move.Record) { metrics.observe(rec); events.ended(rec) },
 		Happened: events.happened, Waits: events.waits, Measurer: &measurer{},
 		Connector: &connector{host: cfg.Host, settings: kept.get, kerberos: kerberos, now: o.Now,
-			explain: reasons.explain, pacer: pacer, have: stream.Interfaces},
+			explain: reasons.explain, pacer: pacer, coder: coder, have: stream.Interfaces},
 	})
 	door := &doorman{host: cfg.Host, kerberos: kerberos, roles: roles, moves: moves, events: events, log: o.Log, now: o.Now}
 	listener, err := stream.Listen(ctx, stream.ListenOptions{

@@ -28,6 +28,7 @@ type connector struct {
 	explain  func(ctx context.Context, err error) error
 	now      func() time.Time
 	pacer    *pacer
+	coder    *coder
 	// have are this host's addresses with their prefix lengths.
 	have func() ([]netip.Prefix, error)
 	port uint16 // of the destination's agent, 0: stream.Port
@@ -164,7 +165,7 @@ func (c *connector) open(ctx context.Context, destination string, groups []plan.
 	if err != nil {
 		return nil, err
 	}
-	s := &session{opts: r.opts, networks: r.routes, passed: r.passed, host: c.host, pacer: c.pacer}
+	s := &session{opts: r.opts, networks: r.routes, passed: r.passed, host: c.host, pacer: c.pacer, coder: c.coder}
 	ctl, err := r.conn.Authenticate(ctx, func(ctx context.Context, x stream.Exchange) (string, error) {
 		e := exchange{x: x, host: c.host, peer: destination}
 		s.peer, err = c.introduce(ctx, e, t, storage)

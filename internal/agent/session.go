@@ -24,7 +24,8 @@ type session struct {
 	host       string
 	opts       stream.DialOptions // but for the addresses, which are the networks'
 	pacer      *pacer
-	codec      stream.Codec
+	coder      *coder
+	coded      bool // by the coder
 	networks   []record.Route
 	passed     []record.Passed
 	delegation record.Delegation
@@ -55,10 +56,7 @@ func (s *session) Bind(id, secret []byte, how plan.Carriage) error {
 		return fault.New(fault.ProtocolError, s.host, "peer", s.opts.Peer, "problem", "a session id or secret of the wrong length")
 	}
 	s.data = stream.NewSession([16]byte(id), [32]byte(secret), s.opts.Peer)
-	s.opts.Plain, s.opts.Pace, s.codec = how.Plain, s.pacer.ofMove(how.Bandwidth), stream.TCPIP
-	if how.Performance == settings.Compression {
-		s.codec = stream.Compression
-	}
+	s.opts.Plain, s.opts.Pace, s.coded = how.Plain, s.pacer.ofMove(how.Bandwidth), how.Performance == settings.Compression
 	s.relay.init()
 	return nil
 }
@@ -104,6 +102,9 @@ func (s *session) serve(ctx context.Context, ln net.Listener, kind stream.Kind, 
 			s.relay.failed(err)
 			continue
 		}
+		if s.coded {
+			local = s.coder.code(st, local)
+		}
 		s.relay.carry(st, local)
 	}
 }
@@ -121,13 +122,7 @@ func (s *session) dial(ctx context.Context, kind stream.Kind, index uint32) (st 
 	if err != nil {
 		return nil, err
 	}
-	if kind == stream.KindMemory {
-		err = st.SetCodec(s.codec)
-	}
-	if err == nil {
-		err = checkNetwork(s.host, s.data.String(), s.networks, st.Info())
-	}
-	if err != nil {
+	if err := checkNetwork(s.host, s.data.String(), s.networks, st.Info()); err != nil {
 		st.Abort(err)
 		return nil, err
 	}

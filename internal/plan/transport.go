@@ -31,16 +31,24 @@ func Transport(host string, req record.Request, own settings.Settings, dst wire.
 	case c.Performance == settings.SMB:
 		return c, nil, fault.New(fault.NotAvailable, host, "what", "performance option SMB", "instead", "drover host set --performance Compression")
 	}
-	if c.Performance == settings.Compression && !slices.Contains(dst.Codecs, CodecName) {
+	if c.Performance == settings.Compression && !decodes(dst) {
 		c.Performance = settings.TCPIP
 		notes = append(notes, fmt.Sprintf("%s cannot decompress, so memory goes uncompressed", dst.Host))
 	}
 	return c, notes, nil
 }
 
-// CodecName is what a destination calls the codec of Compression among those that
-// it can decode.
+// Codecs is what Compression is made of, as a destination names what it can
+// decode: it must have all of it.
+func Codecs() []string { return []string{CodecName, "s2", "fold"} }
+
+// CodecName is that one of them that makes the most of memory on its way.
 const CodecName = "zstd"
+
+// decodes tells whether a destination takes what Compression makes.
+func decodes(dst wire.HostFacts) bool {
+	return !slices.ContainsFunc(Codecs(), func(c string) bool { return !slices.Contains(dst.Codecs, c) })
+}
 
 // Codec names the codec of a plan.
 func (c Carriage) Codec() string {

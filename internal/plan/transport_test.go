@@ -13,7 +13,7 @@ import (
 )
 
 func TestTransportIsWhatBothHostsAgreeOn(t *testing.T) {
-	able := wire.HostFacts{Host: "HV02", Codecs: []string{"lz9", plan.CodecName}}
+	able := wire.HostFacts{Host: "HV02", Codecs: append([]string{"lz9"}, plan.Codecs()...)}
 	plain := wire.HostFacts{Host: "HV02", Codecs: able.Codecs, Plain: true}
 	for name, tc := range map[string]struct {
 		change func(*settings.Settings, *record.Request)
@@ -27,6 +27,8 @@ func TestTransportIsWhatBothHostsAgreeOn(t *testing.T) {
 		"as asked for": {dst: able, want: plan.Carriage{Performance: settings.TCPIP, Bandwidth: 5e6}, codec: "TCPIP (uncompressed)",
 			change: func(_ *settings.Settings, r *record.Request) { r.Performance, r.Bandwidth = settings.TCPIP, 5e6 }},
 		"the destination cannot decompress": {dst: wire.HostFacts{Host: "HV02"}, want: plan.Carriage{Performance: settings.TCPIP},
+			codec: "TCPIP (uncompressed)", note: "HV02 cannot decompress"},
+		"the destination is older": {dst: wire.HostFacts{Host: "HV02", Codecs: []string{"zstd"}}, want: plan.Carriage{Performance: settings.TCPIP},
 			codec: "TCPIP (uncompressed)", note: "HV02 cannot decompress"},
 		"both say Off":     {dst: plain, change: encryption(settings.Off), want: plan.Carriage{Performance: settings.Compression, Plain: true}, codec: "Compression (zstd)"},
 		"only one says":    {dst: able, change: encryption(settings.Off), want: plan.Carriage{Performance: settings.Compression}, codec: "Compression (zstd)"},

@@ -1,36 +1,104 @@
 package stream
 
-// Codec turns the payload blocks of a memory stream into what travels. Its ID
-// stands in the flags of every DATA frame, so the sender may change codecs
-// between any two blocks, and the receiver needs no agreement beforehand.
-type Codec interface {
-	// Name is the codec's name where agents agree on it: wire.HostFacts.Codecs.
-	Name() string
-	// ID is the codec's number on the wire.
-	ID() uint8
-	// Encode appends the coded form of block to dst, which has room for MaxData
-	// bytes. The result must not be longer than that.
-	Encode(dst, block []byte) ([]byte, error)
-	// Decode appends the block that Encode was given to dst, under the same limit.
-	Decode(dst, coded []byte) ([]byte, error)
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/klauspost/compress"
+	"github.com/klauspost/compress/s2"
+
+	"drover/internal/tune"
+)
+
+// The flags of a DATA frame: the number of the codec that its payload was
+// compressed with, and whether what comes out of that is a folded block. So the
+// sender may change with every block.
+const (
+	codecNone uint8 = 0
+	codecZstd uint8 = 1 // one Zstandard frame (RFC 8878)
+	codecS2   uint8 = 2 // one S2 block
+	codecBits uint8 = 0x0f
+	folded    uint8 = 0x10
+)
+
+// CodecNames are what this build can receive, where agents agree on it:
+// wire.HostFacts.Codecs.
+func CodecNames() []string { return []string{"zstd", "s2", "fold"} }
+
+var errDecoded = errors.New("a block of a size that is not allowed")
+
+// pack appends to dst what the mode makes of block. The result is not longer
+// than what coded has room for.
+func pack(mode tune.Mode, dst, block []byte) ([]byte, uint8, error) {
+	switch mode {
+	case tune.S2, tune.FoldS2:
+		room := dst[len(dst):cap(dst)]
+		if s2.MaxEncodedLen(len(block)) > len(room) {
+			return nil, 0, errDecoded
+		}
+		return dst[:len(dst)+len(s2.Encode(room, block))], codecS2, nil
+	case tune.FoldFast, tune.FoldMore, tune.FoldMost:
+		b, err := zstdEncode(levelOf(mode), dst, block)
+		return b, codecZstd, err
+	}
+	return dst, codecNone, nil
 }
 
-// TCPIP is the performance option without compression: blocks travel as they
-// are. Streams start with it, and disks never leave it.
-var TCPIP Codec = tcpip{}
-
-type tcpip struct{}
-
-func (tcpip) Name() string                             { return "TCPIP" }
-func (tcpip) ID() uint8                                { return 0 }
-func (tcpip) Encode(dst, block []byte) ([]byte, error) { return append(dst, block...), nil }
-func (tcpip) Decode(dst, coded []byte) ([]byte, error) { return append(dst, coded...), nil }
-
-// decoders are the codecs that this build can receive.
-func decoders() map[uint8]Codec {
-	return map[uint8]Codec{TCPIP.ID(): TCPIP, Compression.ID(): Compression}
+// unpack appends the block that was compressed to dst, within its capacity and
+// at most MaxData bytes, whatever the block says of its size.
+func unpack(codec uint8, dst, coded []byte) ([]byte, error) {
+	switch codec {
+	case codecZstd:
+		return zstdDecode(dst, coded)
+	case codecS2:
+		n, err := s2.DecodedLen(coded)
+		if err != nil {
+			return nil, err
+		}
+		room := dst[len(dst):cap(dst)]
+		if n > min(len(room), MaxData) {
+			return nil, errDecoded
+		}
+		b, err := s2.Decode(room[:n], coded)
+		return dst[:len(dst)+len(b)], err
+	}
+	return nil, fmt.Errorf("unknown codec %d", codec)
 }
 
-// CodecNames are the names of the codecs that this build can receive, but for the
-// one that does nothing.
-func CodecNames() []string { return []string{Compression.Name()} }
+// Codec compresses like a stream in some mode, but without folding, for those who
+// want to know what a stream would make of such bytes.
+type Codec tune.Mode
+
+// Compression is how a stream compresses at its quickest level of Zstandard.
+const Compression = Codec(tune.FoldFast)
+
+// Encode appends the coded form of block, at most MaxData bytes, to dst. A block
+// that does not shrink may become longer than it was.
+func (c Codec) Encode(dst, block []byte) ([]byte, error) {
+	b, _, err := pack(tune.Mode(c), slices.Grow(dst, s2.MaxEncodedLen(len(block))), block)
+	return b, err
+}
+
+// shrinks is what a block must lose for it to be worth decoding: one part in so
+// many.
+const shrinks = 32
+
+// sampleSize is how much of a block is looked at before it is compressed, in
+// samples pieces.
+const sampleSize, samples = 4 << 10, 4
+
+// hopeless tells whether a block looks as if no codec could make it smaller. It
+// takes a small part of the time of compressing it, and may be wrong.
+func hopeless(block []byte) bool {
+	if len(block) < 4*sampleSize {
+		return false
+	}
+	var room [sampleSize]byte
+	const piece = sampleSize / samples
+	step := len(block) / samples
+	for i := range samples {
+		copy(room[i*piece:(i+1)*piece], block[i*step:])
+	}
+	return compress.Estimate(room[:]) < 0.05
+}

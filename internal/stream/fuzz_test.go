@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"drover/internal/fault"
+	"drover/internal/fold"
 )
 
 // script is a connection on which the peer says in and then hangs up.
@@ -28,6 +29,8 @@ func (s *script) SetWriteDeadline(time.Time) error { return nil }
 // expected is a second, slower reading of the format: the data that a receiver
 // may see, and whether the peer ended them properly.
 func expected(in []byte) (data []byte, eof bool) {
+	unfolder := fold.NewUnfolder(fold.NewBudget(fold.MaxSlots))
+	defer unfolder.Close()
 	for len(in) >= headerSize {
 		typ, flags, n := in[0], in[1], binary.BigEndian.Uint32(in[4:])
 		if in[2]|in[3] != 0 || uint64(n) > uint64(len(in)-headerSize) {
@@ -43,9 +46,9 @@ func expected(in []byte) (data []byte, eof bool) {
 			eof = true
 		case typ == 1 && flags == 0 && n > 0 && n <= 262136:
 			data = append(data, body...)
-		case typ == 1 && flags == 1 && n > 0 && n <= 262136:
-			block, err := Compression.Decode(make([]byte, 0, MaxData), body)
-			if err != nil || len(block) == 0 {
+		case typ == 1 && n > 0 && n <= 262136:
+			block, ok := decoded(flags, body, unfolder)
+			if !ok {
 				return data, eof
 			}
 			data = append(data, block...)
@@ -54,6 +57,22 @@ func expected(in []byte) (data []byte, eof bool) {
 		}
 	}
 	return data, eof
+}
+
+// decoded is what a block with flags stands for, if anything.
+func decoded(flags byte, block []byte, u *fold.Unfolder) (_ []byte, ok bool) {
+	var err error
+	switch flags {
+	case 0, 0x10:
+	case 1, 0x11, 2, 0x12:
+		block, err = unpack(flags&0x0f, make([]byte, 0, MaxData), block)
+	default:
+		return nil, false
+	}
+	if err == nil && len(block) > 0 && flags&0x10 != 0 {
+		block, err = u.Unfold(make([]byte, 0, fold.MaxRaw), block)
+	}
+	return block, err == nil && len(block) > 0
 }
 
 func FuzzFrame(f *testing.F) {
@@ -65,13 +84,16 @@ func FuzzFrame(f *testing.F) {
 	f.Add(frame(5, 0, `{"code":"storage-full","host":"HV02"}`))
 	f.Add(append(frame(2, 0, ""), frame(3, 0, "")...))
 	f.Add(frame(1, 1, "coded"))
+	f.Add(append(frame(1, 2, "\x05\x10coded"), frame(1, 2, "\xff\xff\xff\xff\x0f")...))
+	f.Add(append(frame(1, 0x10, "folded"), frame(1, 0x12, "\x05\x10folded")...))
+	f.Add(frame(1, 0x13, "no such codec"))
 	f.Add([]byte{1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, in []byte) {
 		c := &script{in: bytes.NewReader(in)}
 		raw := &wireConn{Conn: c}
 		l := newLink(raw, raw, names{"HV02", "HV01"}, Timing{Grace: time.Millisecond}.withDefaults(), frameData)
-		s := &Stream{link: l, known: decoders(), info: StreamInfo{Kind: KindMemory}}
-		s.codec.Store(&TCPIP)
+		b := newBudgets()
+		s := &Stream{link: l, budgets: &b, info: StreamInfo{Kind: KindMemory}}
 		l.start()
 		got, err := io.ReadAll(s)
 		data, eof := expected(in)

@@ -60,7 +60,15 @@ type link struct {
 type chunk struct {
 	b     []byte
 	flags uint8
-	buf   *buffer // to be freed after use; nil for messages
+	// What it lies in, to be freed after use: one of them, or neither for messages.
+	buf *buffer
+	out *large
+}
+
+// free gives back what the chunk lies in.
+func (c chunk) free() {
+	c.buf.free()
+	c.out.free()
 }
 
 func newLink(raw *wireConn, conn net.Conn, who names, t Timing, carries frameType) *link {
@@ -147,7 +155,7 @@ func (l *link) readFrames() error {
 			select {
 			case l.in <- c:
 			case <-l.dead:
-				c.buf.free()
+				c.free()
 				return l.err
 			}
 		case frameEOF:

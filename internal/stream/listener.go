@@ -302,7 +302,7 @@ func (l *Listener) attach(raw *wireConn, conn *tls.Conn, who names, kind Kind, s
 		data = raw
 	}
 	raw.setPace(l.o.Pace)
-	st := newStream(newLink(raw, data, who, l.o.Timing, frameData), c)
+	st := newStream(newLink(raw, data, who, l.o.Timing, frameData), c, s)
 	st.link.start()
 	if err := s.deliver(st, who); err != nil {
 		st.Abort(who.fault(err, l.o.Timing.Handshake))

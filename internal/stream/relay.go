@@ -46,10 +46,32 @@ type relay struct {
 
 // up carries what the local program writes.
 func (r *relay) up() error {
-	if _, err := r.s.ReadFrom(r.local); err != nil {
+	if r.s.coding.Tuner != nil {
+		if err := r.code(); err != nil {
+			return err
+		}
+	} else if _, err := r.s.ReadFrom(r.local); err != nil {
 		return r.name(err)
 	}
 	return r.s.CloseWrite()
+}
+
+// code carries what the local program writes as the stream's Coding says.
+func (r *relay) code() error {
+	u := newSender(r.s, r.local)
+	defer u.close()
+	var writer sync.WaitGroup
+	writer.Go(func() { u.write(r.fail) })
+	err := u.read()
+	if err != nil {
+		err = r.name(err)
+		r.fail(err) // now: the writer can be stuck
+	}
+	writer.Wait()
+	if err == nil {
+		err = u.err
+	}
+	return err
 }
 
 // down carries what the peer sends.

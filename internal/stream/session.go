@@ -30,6 +30,8 @@ type Session struct {
 	secret [32]byte
 	peer   string
 
+	budgets budgets
+
 	mu      sync.Mutex
 	taken   map[claim]struct{}
 	streams []*Stream
@@ -58,7 +60,7 @@ func (c claim) flags() byte {
 // NewSession makes a session of a known id and secret. peer is the other host's
 // name for errors.
 func NewSession(id [16]byte, secret [32]byte, peer string) *Session {
-	return &Session{id: id, secret: secret, peer: peer, taken: make(map[claim]struct{}),
+	return &Session{id: id, secret: secret, peer: peer, budgets: newBudgets(), taken: make(map[claim]struct{}),
 		done: make(chan struct{}), pending: make(chan *Stream, maxPending)}
 }
 

@@ -4,27 +4,32 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net/netip"
 	"sync"
 	"sync/atomic"
+
+	"drover/internal/fold"
 )
 
 // Stream is one data connection of a session. One goroutine may read and one may
 // write at a time; the other methods are safe at any time. A Stream must be
 // closed, because it owns goroutines.
 type Stream struct {
-	link   *link
-	info   StreamInfo // the fixed part
-	coding Coding
-	codec  atomic.Pointer[Codec]
-	known  map[uint8]Codec
+	link    *link
+	info    StreamInfo // the fixed part
+	coding  Coding
+	budgets *budgets // of the session
+
+	cmu   sync.Mutex
+	coded Coded
 
 	payloadIn, payloadOut atomic.Uint64
 
-	rmu sync.Mutex // Read against Close
-	cur chunk
+	rmu      sync.Mutex // Read against Close
+	cur      chunk
+	unfolder *fold.Unfolder // nil until a folded block comes
+	released atomic.Bool
 }
 
 // StreamInfo says what a connection carried, and over which addresses: the proof
@@ -36,11 +41,12 @@ type StreamInfo struct {
 	Remote           netip.AddrPort `json:"remote"`
 	WireSent         uint64         `json:"wire_sent"`          // bytes given to TCP, TLS included
 	WireReceived     uint64         `json:"wire_received"`      // bytes taken from TCP
-	PayloadSent      uint64         `json:"payload_sent"`       // bytes of the caller, before the codec
-	PayloadReceived  uint64         `json:"payload_received"`   // bytes of the caller, after the codec
+	PayloadSent      uint64         `json:"payload_sent"`       // bytes of the caller, before coding
+	PayloadReceived  uint64         `json:"payload_received"`   // bytes of the caller, after decoding
 	KernelBytesAcked uint64         `json:"kernel_bytes_acked"` // of the kernel's tcp_info
 	Encrypted        bool           `json:"encrypted"`
 	CipherSuite      string         `json:"cipher_suite"`
+	Coded            Coded          `json:"coded"` // of what Relay sent, if it had a Coding
 }
 
 // Counters of a Stream.
@@ -52,123 +58,17 @@ type Counters struct {
 
 // newStream makes a stream of an attached connection; whether it is encrypted
 // shows in the connection itself.
-func newStream(l *link, c claim) *Stream {
+func newStream(l *link, c claim, of *Session) *Stream {
 	k := l.raw.info()
-	s := &Stream{link: l, known: decoders(), info: StreamInfo{Kind: c.kind, Index: c.index, Local: k.Local, Remote: k.Remote}}
+	s := &Stream{link: l, budgets: &of.budgets, info: StreamInfo{Kind: c.kind, Index: c.index, Local: k.Local, Remote: k.Remote}}
 	if t, ok := l.conn.(*tls.Conn); ok {
 		cs := t.ConnectionState()
 		s.info.Encrypted, s.info.CipherSuite = cs.HandshakeComplete, tls.CipherSuiteName(cs.CipherSuite)
 	}
-	s.codec.Store(&TCPIP)
 	return s
 }
 
-// SetCodec changes the codec of what is written from the next block on. Only
-// memory streams take one.
-func (s *Stream) SetCodec(c Codec) error {
-	if s.info.Kind != KindMemory {
-		return fmt.Errorf("stream: codec %s on a %s stream", c.Name(), s.info.Kind)
-	}
-	s.codec.Store(&c)
-	return nil
-}
-
-// Read gives data of the peer. It ends with io.EOF only when the peer said that
-// its data end; a connection that breaks is another error.
-func (s *Stream) Read(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
-	}
-	s.rmu.Lock()
-	defer s.rmu.Unlock()
-	if err := s.fill(); err != nil {
-		return 0, err
-	}
-	n := copy(p, s.cur.b)
-	s.consume(n)
-	return n, nil
-}
-
-// WriteTo gives everything that the peer sends to w, without another copy.
-func (s *Stream) WriteTo(w io.Writer) (int64, error) {
-	s.rmu.Lock()
-	defer s.rmu.Unlock()
-	var total int64
-	for {
-		err := s.fill()
-		if errors.Is(err, io.EOF) {
-			return total, nil
-		}
-		if err != nil {
-			return total, err
-		}
-		n, err := w.Write(s.cur.b)
-		total += int64(n)
-		s.consume(n)
-		if err != nil {
-			return total, localError{err}
-		}
-	}
-}
-
-// fill makes cur hold at least one byte.
-func (s *Stream) fill() error {
-	if len(s.cur.b) > 0 {
-		return nil
-	}
-	select {
-	case c, ok := <-s.link.in:
-		if ok {
-			return s.decode(c)
-		}
-	case <-s.link.dead:
-	}
-	if s.link.recvEOF.Load() { // set only after every chunk was handed over
-		return io.EOF
-	}
-	<-s.link.dead
-	return s.link.err
-}
-
-func (s *Stream) decode(c chunk) error {
-	if c.flags != TCPIP.ID() {
-		codec, ok := s.known[c.flags]
-		if !ok || s.info.Kind != KindMemory {
-			c.buf.free()
-			return s.refuse(violationf("data of codec %d on a %s stream", c.flags, s.info.Kind))
-		}
-		plain := getBuffer()
-		b, err := codec.Decode(plain[:0:MaxData], c.b)
-		c.buf.free()
-		if err != nil || len(b) == 0 || len(b) > MaxData {
-			plain.free()
-			return s.refuse(violationf("a block that codec %s cannot decode (%v)", codec.Name(), err))
-		}
-		c = chunk{b: b, buf: plain}
-		if *s.codec.Load() == TCPIP { // who codes can decode
-			s.codec.Store(&codec)
-		}
-	}
-	s.cur = c
-	s.payloadIn.Add(uint64(len(c.b)))
-	return nil
-}
-
-func (s *Stream) refuse(v violation) error {
-	err := s.link.name(v)
-	s.link.abort(err)
-	return err
-}
-
-func (s *Stream) consume(n int) {
-	s.cur.b = s.cur.b[n:]
-	if len(s.cur.b) == 0 {
-		s.cur.buf.free()
-		s.cur = chunk{}
-	}
-}
-
-// Write sends p. It blocks while the peer lives and takes nothing.
+// Write sends p as it is. It blocks while the peer lives and takes nothing.
 func (s *Stream) Write(p []byte) (int, error) {
 	buf := getBuffer()
 	defer buf.free()
@@ -183,7 +83,8 @@ func (s *Stream) Write(p []byte) (int, error) {
 	return done, nil
 }
 
-// ReadFrom sends everything that r gives until io.EOF, without another copy. It
+// ReadFrom sends everything that r gives until io.EOF, as it is and without
+// another copy. It
 // does not end the direction: see CloseWrite.
 func (s *Stream) ReadFrom(r io.Reader) (int64, error) {
 	buf := getBuffer()
@@ -208,20 +109,8 @@ func (s *Stream) ReadFrom(r io.Reader) (int64, error) {
 
 // send sends the block of n bytes that lies in buf behind room for a header.
 func (s *Stream) send(buf *buffer, n int) error {
-	frame, flags := buf[:headerSize+n], TCPIP.ID()
-	if codec := *s.codec.Load(); codec.ID() != TCPIP.ID() {
-		room := codedBuffers.Get().(*coded)
-		defer codedBuffers.Put(room)
-		b, err := codec.Encode(room[headerSize:headerSize], frame[headerSize:])
-		if err != nil || len(b) == 0 {
-			return fmt.Errorf("stream: codec %s made %d bytes of %d: %w", codec.Name(), len(b), n, err)
-		}
-		if len(b) < n { // a block that does not shrink goes as it is
-			frame, flags = room[:headerSize+len(b)], codec.ID()
-		}
-	}
-	header{typ: frameData, flags: flags, length: len(frame) - headerSize}.put(frame)
-	if err := s.link.write(frame); err != nil {
+	header{typ: frameData, length: n}.put(buf[:])
+	if err := s.link.write(buf[:headerSize+n]); err != nil {
 		return err
 	}
 	s.payloadOut.Add(uint64(n))
@@ -259,16 +148,6 @@ func (s *Stream) Close() error {
 	s.link.close()
 	s.release()
 	return nil
-}
-
-// release gives the read buffer back, unless a reader holds it, which frees it
-// by itself or leaves it to the garbage collector.
-func (s *Stream) release() {
-	if s.rmu.TryLock() {
-		s.cur.buf.free()
-		s.cur = chunk{}
-		s.rmu.Unlock()
-	}
 }
 
 // Err is why the stream ended; nil while it lives and when it ended well.
@@ -312,6 +191,9 @@ func (s *Stream) Info() StreamInfo {
 	in.PayloadSent, in.PayloadReceived = c.PayloadSent, c.PayloadReceived
 	k := s.TCPInfo()
 	in.KernelBytesAcked, in.Local, in.Remote = k.BytesAcked, k.Local, k.Remote
+	s.cmu.Lock()
+	in.Coded = s.coded
+	s.cmu.Unlock()
 	return in
 }
 

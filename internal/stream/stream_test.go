@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -357,6 +356,8 @@ func TestForbiddenFramesEndTheStream(t *testing.T) {
 		"ping with payload":    frame(4, 0, 0, 1, 0),
 		"reserved bits":        frame(1, 0, 1, 1, 0),
 		"unknown codec":        frame(1, 9, 0, 1, 0),
+		"unknown way to fold":  frame(1, 0x20, 0, 1, 0),
+		"folded noise":         frame(1, 0x10, 0, 5, 1, 2, 3, 4, 5),
 		"unknown type":         frame(77, 0, 0, 0),
 		"message on data":      frame(7, 0, 0, 2, '{', '}'),
 		"hello again":          frame(8, 0, 0, 0),
@@ -416,65 +417,4 @@ func TestCloseIsSafeTwiceAndWhileInUse(t *testing.T) {
 	}
 	dst.Close()
 	dst.Close()
-}
-
-// xor stands for a codec of later: same seam, other bytes, other lengths.
-type xor struct{}
-
-func (xor) Name() string { return "XOR" }
-func (xor) ID() uint8    { return 3 }
-func (xor) Encode(dst, b []byte) ([]byte, error) {
-	half := len(b) / 2 // the block is b+b: only the half travels
-	for _, c := range b[:half] {
-		dst = append(dst, c^0x55)
-	}
-	return dst, nil
-}
-func (xor) Decode(dst, b []byte) ([]byte, error) {
-	if len(b) > MaxData/2 {
-		return nil, fmt.Errorf("too long")
-	}
-	for range 2 {
-		for _, c := range b {
-			dst = append(dst, c^0x55)
-		}
-	}
-	return dst, nil
-}
-
-func TestCodecChangesBetweenBlocks(t *testing.T) {
-	e := newEnv(t, Timing{})
-	src, dst := e.pair(t, KindMemory, 0)
-	dst.known[3] = xor{}
-	var want bytes.Buffer
-	for i := range 10 {
-		c := TCPIP
-		if i%2 == 1 {
-			c = xor{}
-		}
-		if err := src.SetCodec(c); err != nil {
-			t.Fatal(err)
-		}
-		half := bytes.Repeat([]byte{byte('a' + i)}, 50_000)
-		block := append(append([]byte(nil), half...), half...)
-		want.Write(block)
-		if _, err := src.Write(block); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := src.CloseWrite(); err != nil {
-		t.Fatal(err)
-	}
-	got, err := io.ReadAll(dst)
-	if err != nil || !bytes.Equal(got, want.Bytes()) {
-		t.Fatalf("%d of %d bytes, %v", len(got), want.Len(), err)
-	}
-	a, b := src.Counters(), dst.Counters()
-	if a.PayloadSent != 1_000_000 || b.PayloadReceived != 1_000_000 || a.WireSent > 800_000 {
-		t.Errorf("counters: %+v %+v", a, b)
-	}
-	disk, _ := e.pair(t, KindDisk, 0)
-	if err := disk.SetCodec(xor{}); err == nil {
-		t.Error("a disk stream took a codec")
-	}
 }

@@ -5,32 +5,22 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
-)
 
-// Compression is the performance option of that name: each block is a Zstandard
-// frame of its own (RFC 8878), at the fastest level, so that a block can go as
-// soon as it is there.
-var Compression Codec = zstdCodec{}
+	"drover/internal/tune"
+)
 
 // zstdWindow is the window of encoder and decoder: a whole block, no more.
 const zstdWindow = frameSize
 
-type zstdCodec struct{}
+// levels are those of the modes that use Zstandard.
+var levels = [...]zstd.EncoderLevel{zstd.SpeedFastest, zstd.SpeedDefault, zstd.SpeedBetterCompression}
 
-func (zstdCodec) Name() string { return "zstd" }
-func (zstdCodec) ID() uint8    { return 1 }
+func levelOf(m tune.Mode) int { return int(m - tune.FoldFast) }
 
-// encoders and their counterparts keep some 100 KiB of tables each, and start no
-// goroutines.
+// Encoders and decoders keep from some 100 KiB to some MiB of tables each, and
+// start no goroutines.
 var (
-	zstdEncoders = sync.Pool{New: func() any {
-		e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
-			zstd.WithWindowSize(zstdWindow), zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true))
-		if err != nil {
-			return err
-		}
-		return e
-	}}
+	zstdEncoders [len(levels)]sync.Pool
 	zstdDecoders = sync.Pool{New: func() any {
 		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(zstdWindow),
 			zstd.WithDecoderMaxMemory(MaxData), zstd.WithDecodeAllCapLimit(true))
@@ -41,19 +31,26 @@ var (
 	}}
 )
 
-func (zstdCodec) Encode(dst, block []byte) ([]byte, error) {
-	switch e := zstdEncoders.Get().(type) {
-	case *zstd.Encoder:
-		defer zstdEncoders.Put(e)
-		return e.EncodeAll(block, dst), nil
-	case error:
-		return nil, e
-	}
-	return nil, errors.ErrUnsupported
+func newZstdEncoder(l zstd.EncoderLevel) (*zstd.Encoder, error) {
+	return zstd.NewWriter(nil, zstd.WithEncoderLevel(l), zstd.WithEncoderConcurrency(1),
+		zstd.WithWindowSize(zstdWindow), zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true))
 }
 
-// Decode never writes beyond dst's capacity, whatever the block says of its size.
-func (zstdCodec) Decode(dst, coded []byte) ([]byte, error) {
+func zstdEncode(level int, dst, block []byte) ([]byte, error) {
+	e, ok := zstdEncoders[level].Get().(*zstd.Encoder)
+	if !ok {
+		var err error
+		if e, err = newZstdEncoder(levels[level]); err != nil {
+			return nil, err
+		}
+	}
+	defer zstdEncoders[level].Put(e)
+	return e.EncodeAll(block, dst), nil
+}
+
+// zstdDecode never writes beyond dst's capacity, whatever the block says of its
+// size.
+func zstdDecode(dst, coded []byte) ([]byte, error) {
 	switch d := zstdDecoders.Get().(type) {
 	case *zstd.Decoder:
 		defer zstdDecoders.Put(d)

@@ -1,0 +1,214 @@
+package stream
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/s2"
+	"github.com/klauspost/compress/zstd"
+
+	"drover/internal/fault"
+	"drover/internal/fold"
+	"drover/internal/tune"
+)
+
+// guestLike is a block that compresses about as guests' memory does.
+func guestLike(n int) []byte {
+	b := make([]byte, n)
+	for i := 0; i+8 <= n; i += 8 {
+		binary.LittleEndian.PutUint64(b[i:], uint64(i*i)%1021)
+	}
+	return b
+}
+
+func random(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{5}).Read(b)
+	return b
+}
+
+// modes are all that there are.
+var modes = []tune.Mode{tune.Carry, tune.S2, tune.FoldS2, tune.FoldFast, tune.FoldMore, tune.FoldMost}
+
+func TestCompressedBlocksArriveAsTheyWere(t *testing.T) {
+	for name, block := range map[string][]byte{
+		"one byte": {7}, "zeroes": make([]byte, MaxData), "memory": guestLike(MaxData), "odd": guestLike(4097), "random": random(MaxData),
+	} {
+		for _, mode := range modes[1:] {
+			var room coded
+			b, codec, err := pack(mode, room[headerSize:headerSize], block)
+			if err != nil {
+				t.Fatal(name, mode, err)
+			}
+			if &b[:1][0] != &room[headerSize] {
+				t.Errorf("%s, %s: does not lie where it was to lie", name, mode)
+			}
+			got, err := unpack(codec, make([]byte, 0, MaxData), b)
+			if err != nil || !bytes.Equal(got, block) {
+				t.Errorf("%s, %s: %d bytes of %d, %v", name, mode, len(got), len(block), err)
+			}
+		}
+	}
+}
+
+func TestWhatLooksHopelessIs(t *testing.T) {
+	text := bytes.Repeat([]byte("how a stream is told to code, and how much it may take for that. "), MaxData/60)[:MaxData]
+	half := append(random(MaxData/2), text[:MaxData/2]...)
+	for name, tc := range map[string]struct {
+		block []byte
+		want  bool
+	}{
+		"random": {random(MaxData), true}, "little": {random(1000), false}, "text": {text, false}, "memory": {guestLike(MaxData), false},
+		"zeroes": {make([]byte, MaxData), false}, "half of it": {half, false},
+	} {
+		if got := hopeless(tc.block); got != tc.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// bomb is a block that wants more memory than a block may have.
+type bomb struct {
+	flags byte
+	block []byte
+}
+
+func bombs(t testing.TB) map[string]bomb {
+	t.Helper()
+	big, err := zstd.NewWriter(nil, zstd.WithSingleSegment(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	huge := big.EncodeAll(make([]byte, 64<<20), nil)
+	if len(huge) > MaxData {
+		t.Fatalf("%d bytes", len(huge))
+	}
+	two, _ := Compression.Encode(nil, make([]byte, MaxData/2+1))
+	folded, _ := Compression.Encode(nil, random(100))
+	return map[string]bomb{
+		"64 MiB of zeroes":       {1, huge},
+		"two frames":             {1, append(append([]byte(nil), two...), two...)},
+		"4 GiB are said":         {1, []byte{0x28, 0xb5, 0x2f, 0xfd, 0xa0, 0xff, 0xff, 0xff, 0xff, 0x01, 0, 0}},
+		"a large window":         {1, []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xb8, 0x01, 0, 0}},
+		"an empty frame":         {1, []byte{0x28, 0xb5, 0x2f, 0xfd, 0x20, 0x00, 0x01, 0, 0}},
+		"noise":                  {1, random(100)},
+		"2 MiB of zeroes, s2":    {2, s2.Encode(nil, make([]byte, 2<<20))},
+		"a byte too many, s2":    {2, s2.Encode(nil, make([]byte, MaxData+1))},
+		"4 GiB are said, s2":     {2, []byte{0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0}},
+		"an empty block, s2":     {2, []byte{0}},
+		"noise, s2":              {2, random(100)},
+		"noise, folded":          {0x10, random(100)},
+		"noise, folded and zstd": {0x11, folded},
+		"noise, folded and s2":   {0x12, s2.Encode(nil, random(100))},
+	}
+}
+
+func TestHostileBlocksEndTheStreamAndTakeNoMemory(t *testing.T) {
+	for name, b := range bombs(t) {
+		for _, kind := range []Kind{KindMemory, KindDisk} {
+			t.Run(fmt.Sprint(name, " ", kind), func(t *testing.T) {
+				if b.flags < folded {
+					got, err := unpack(b.flags, make([]byte, 0, MaxData), b.block)
+					if err == nil && len(got) > 0 || cap(got) > MaxData {
+						t.Errorf("%d bytes, room for %d, %v", len(got), cap(got), err)
+					}
+				}
+				if err := refusal(t, kind, b); !fault.Is(err, fault.ProtocolError) {
+					t.Errorf("read: %v", err)
+				}
+			})
+		}
+	}
+}
+
+// refusal is what the receiver of a block on a stream of some kind says.
+func refusal(t *testing.T, kind Kind, b bomb) error {
+	t.Helper()
+	e := newEnv(t, Timing{Grace: 100 * time.Millisecond})
+	conn, st := e.bare(t, kind, 0)
+	frame := make([]byte, headerSize+len(b.block))
+	header{typ: frameData, flags: b.flags, length: len(b.block)}.put(frame)
+	copy(frame[headerSize:], b.block)
+	if _, err := conn.Write(frame); err != nil {
+		t.Fatal(err)
+	}
+	_, err := io.ReadAll(st)
+	return err
+}
+
+func TestProbesAreNotCoded(t *testing.T) {
+	good, _ := Compression.Encode(nil, guestLike(5000))
+	for _, flags := range []byte{1, 2, 0x10, 0x11} {
+		if err := refusal(t, KindProbe, bomb{flags, good}); !fault.Is(err, fault.ProtocolError) {
+			t.Errorf("flags %#x: %v", flags, err)
+		}
+	}
+	e := newEnv(t, Timing{})
+	src, _ := e.pair(t, KindProbe, 0)
+	if err := src.SetCoding(Coding{}); err == nil {
+		t.Error("a probe took a coding")
+	}
+}
+
+func FuzzDecompress(f *testing.F) {
+	for _, b := range bombs(f) {
+		if len(b.block) < 1<<16 {
+			f.Add(b.flags, b.block)
+		}
+	}
+	good, _ := Compression.Encode(nil, guestLike(5000))
+	f.Add(byte(1), good)
+	f.Add(byte(2), s2.Encode(nil, guestLike(5000)))
+	f.Fuzz(func(t *testing.T, flags byte, in []byte) {
+		got, err := unpack(flags&codecBits, make([]byte, 0, MaxData), in)
+		if cap(got) > MaxData {
+			t.Fatalf("room for %d bytes", cap(got))
+		}
+		if err != nil || len(got) == 0 {
+			return
+		}
+		for _, mode := range modes[1:] {
+			again, codec, err := pack(mode, make([]byte, 0, len(coded{})), got)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if back, err := unpack(codec, make([]byte, 0, MaxData), again); err != nil || !bytes.Equal(back, got) {
+				t.Fatalf("%s: %d bytes became %d, %v", mode, len(got), len(back), err)
+			}
+		}
+		u := fold.NewUnfolder(fold.NewBudget(16))
+		defer u.Close()
+		if raw, err := u.Unfold(make([]byte, 0, fold.MaxRaw), got); err == nil && len(raw) > fold.MaxRaw {
+			t.Fatalf("%d bytes of one block", len(raw))
+		}
+	})
+}
+
+func BenchmarkPack(b *testing.B) {
+	for name, block := range map[string][]byte{"memory": guestLike(MaxData), "random": random(MaxData)} {
+		for _, mode := range modes[1:] {
+			b.Run(name+"/"+mode.String(), func(b *testing.B) {
+				room := new(coded)
+				b.SetBytes(MaxData)
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, _, err := pack(mode, room[headerSize:headerSize], block); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+		b.Run(name+"/hopeless", func(b *testing.B) {
+			b.SetBytes(MaxData)
+			b.ReportAllocs()
+			for b.Loop() {
+				hopeless(block)
+			}
+		})
+	}
+}
