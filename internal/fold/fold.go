@@ -8,6 +8,11 @@
 // numbered slots. So the bytes come out exactly as they went in, whatever the
 // Scanner makes of them, and each block carries a checksum of them to show it.
 //
+// The sender alone decides what is in which slot, and both ends number them
+// alike, from 0 on, for each stream. Blocks of a stream have to be unfolded in
+// the order in which they were folded; blocks that travel without being folded
+// change nothing and may stand anywhere between them.
+//
 // The layout of a folded block is in docs/protocol.md.
 package fold
 
