@@ -52,7 +52,10 @@ func (c *content) fill(p *[PageSize]byte, kind Kind, s source) {
 		copy(body, file[off:])
 		return
 	}
-	rng := splitmix(s.seed + uint64(s.nth)<<32)
+	// Mixed first: the seeds of runs that follow each other are alike.
+	rng := splitmix(s.seed)
+	rng = splitmix(rng.next() + uint64(s.nth))
+	rng = splitmix(rng.next())
 	switch kind {
 	case KindRandom:
 		for i := 0; i < len(body); i += 8 {

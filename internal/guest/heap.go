@@ -38,18 +38,26 @@ var statuses = [...][12]byte{
 	{'r', 'e', 't', 'u', 'r', 'n', 'e', 'd'}, {'c', 'l', 'o', 's', 'e', 'd'},
 }
 
-// heap fills a page with rows. Those of a table that grew over time (tx 0) were
-// changed at any time before, those of a page that is appended one after another.
+// heap fills a page with rows that were appended one after another: from tx on, or
+// (0) at any time before, and then three in ten of them were changed since.
 func (c *content) heap(body []byte, index, tx uint64, rng *splitmix) {
-	for j := range pageRows {
+	at, key := tx, tx
+	if tx == 0 {
+		at, key = rng.below(oldRows), index*pageRows+1_000_000
+	}
+	for j := range uint64(pageRows) {
 		row := body[j*rowSize : (j+1)*rowSize]
-		at := tx + uint64(j)
-		if tx == 0 {
-			at = rng.below(oldRows)
-		}
-		le.PutUint64(row, index*pageRows+uint64(j)+1_000_000)
+		le.PutUint64(row, key+j)
 		le.PutUint64(row[offCreated:], heapEpoch+at*heapStep)
-		c.row(row, at, rng)
+		changed := at
+		if tx == 0 && rng.below(10) < 3 {
+			changed += rng.below(oldRows - at)
+		}
+		c.row(row, changed, rng)
+		at++
+		if tx == 0 {
+			at = min(at+rng.below(16), oldRows-1)
+		}
 	}
 	clear(body[pageRows*rowSize:])
 }
@@ -74,13 +82,17 @@ func (c *content) row(row []byte, tx uint64, rng *splitmix) {
 	c.name(row[offText:rowSize], rng)
 }
 
-// name is two words, zero after them.
+// name is some words of 20 to 36 bytes together, zero after them.
 func (c *content) name(b []byte, rng *splitmix) {
-	clear(b)
 	r, n := rng.next(), uint64(len(c.words))
-	first := (r & 0xffff) * n >> 16
-	copy(b[:textSlot], c.words[first][:])
-	copy(b[c.lens[first]:], c.words[(r>>16&0xffff)*n>>16][:])
+	end := len(b) - int(r>>60)
+	i := 0
+	for ; i+textSlot <= end; r >>= 16 {
+		w := (r & 0xffff) * n >> 16
+		copy(b[i:], c.words[w][:])
+		i += c.lens[w]
+	}
+	clear(b[i:])
 }
 
 // updateRows changes 1 to most rows of a page: seven of ten in their log

@@ -100,6 +100,26 @@ func TestHeapIsUpdatedInFewRows(t *testing.T) {
 	}
 }
 
+// No two pages have a body in common, in whatever order they were made.
+func TestPagesAreNotAlike(t *testing.T) {
+	for _, kind := range []Mix{{Heap: 100}, {Random: 100}, {Text: 100}} {
+		m := NewMemory(make([]byte, 8<<20), testNonce, Params{Mix: kind, Rows: 4}, Files{})
+		if err := m.Fill(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		m.Rewrite(2000, 50)
+		seen := make(map[string]int)
+		for i := range m.gens {
+			// The key of a heap's first row is its own anyway.
+			body := string(m.page(i)[pageHeader+offUUID : pageHeader+rowSize])
+			if j, ok := seen[body]; ok {
+				t.Fatalf("%s: pages %d and %d are alike", kind, j, i)
+			}
+			seen[body] = i
+		}
+	}
+}
+
 // A reused buffer holds another kind of content, also zeros and again something.
 func TestBuffersChangeTheirKind(t *testing.T) {
 	p := Params{Mix: Mix{Zero: 50, Random: 50}, Buffer: 64 << 10}

@@ -32,20 +32,43 @@ type Sample struct {
 	// Failed says why there is no result, "" for a move that went well; a guest
 	// that did not converge within the limit is one.
 	Failed string `json:",omitempty"`
+	// Detail is what Drover chose: connections and codec.
+	Detail string `json:",omitempty"`
 }
 
-// Content is what a guest's memory is made of, and how it compresses.
+// Content is what a guest's memory is made of, how it compresses and how it changes.
 type Content struct {
-	Guest       string  `json:"guest"`
-	Description string  `json:"description"`
+	Guest       string `json:"guest"`
+	Description string `json:"description"`
+	// All of the guest's memory, its kernel and free pages too, as QEMU had it.
 	MemoryBytes int64   `json:"memory_bytes"`
-	ZeroShare   float64 `json:"zero_share"` // of all pages
-	// Zstd1Ratio is of the pages that are not zero, with zstd -1.
+	DiskBytes   int64   `json:"disk_bytes,omitempty"` // allocated, of the storage move
+	ZeroShare   float64 `json:"zero_share"`           // of all pages
+	// Zstd1Ratio is of the pages that are not zero, by Compressor.
 	Zstd1Ratio float64 `json:"zstd1_ratio"`
+	Compressor string  `json:"compressor,omitempty"` // such as "zstd 1.5.4 -1"
+	// The part of it that the guest's program fills, rewrites and verifies, by what
+	// the same code gives on the host (Compose).
+	Filled *Filled `json:"filled,omitempty"`
+	// DirtyBytes is what the guest rewrote per second, as it says itself
+	// (guest.DirtyRate), in whole pages.
 	DirtyBytes float64 `json:"dirty_bytes_per_second"`
 	// RestCPU are the CPU seconds per second that QEMU takes while the guest does
 	// its work and nobody moves it: emulated guests are most of QEMU's CPU.
 	RestCPU float64 `json:"rest_cpu"`
+}
+
+// Filled is the memory that the guest's program fills.
+type Filled struct {
+	Mix        string  `json:"mix"` // shares in percent, as guest.Mix has them
+	Bytes      int64   `json:"bytes"`
+	ZeroShare  float64 `json:"zero_share"`
+	Zstd1Ratio float64 `json:"zstd1_ratio"` // of the pages that are not zero, by Compressor
+	Compressor string  `json:"compressor"`
+	// Of pages that are rewritten: the share in which more than a quarter of the
+	// bytes change, and how many bytes change on average in the others.
+	WholeShare   float64 `json:"whole_share"`
+	PartialBytes float64 `json:"partial_bytes"`
 }
 
 // Link is a speed of the network between the hosts, and what one TCP connection
