@@ -328,6 +328,9 @@ func Open(name string) (*Lab, error) {
 // Name is the lab's name.
 func (l *Lab) Name() string { return l.state.Name }
 
+// Rootfs is what the hosts stand on: "machine" or "trixie".
+func (l *Lab) Rootfs() string { return l.state.Rootfs }
+
 // Dir is the lab's state directory on the machine.
 func (l *Lab) Dir() string { return stateDir(l.state.Name) }
 
