@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"drover/internal/predict"
 	"drover/internal/settings"
 	"drover/internal/stream"
 )
@@ -16,6 +17,9 @@ import (
 // measurer tells predictions what this host's processors can do. It is a
 // move.Measurer.
 type measurer struct {
+	// encoders is how many threads of this host compress.
+	encoders int
+
 	once sync.Once
 	rate float64
 }
@@ -69,29 +73,42 @@ func socketRate() float64 {
 // there are several to be timed.
 const packBlock = 64 << 10
 
-// Pack compresses a sample with the codec of a performance option. took is what it
-// takes at the pace of the quickest block: the others may have waited for a
-// processor.
-func (m *measurer) Pack(how settings.Performance, sample []byte) (packed int, took time.Duration, ok bool) {
+// Codings compresses a sample with each codec of a performance option.
+func (m *measurer) Codings(how settings.Performance, sample []byte) (out []predict.Coding) {
 	if how != settings.Compression || len(sample) == 0 {
-		return 0, 0, false
+		return nil
 	}
+	for _, c := range sampled {
+		if packed, pace := pack(c, sample); packed > 0 {
+			out = append(out, predict.Coding{Ratio: float64(len(sample)) / float64(packed), Rate: pace * float64(max(m.encoders, 1))})
+		}
+	}
+	return out
+}
+
+// sampled are the codecs that are tried on a sample: what a stream settles for on
+// a slow link is like the last of them or better.
+var sampled = []stream.Codec{stream.Compression}
+
+// pack gives the length of a compressed sample, 0 if it cannot be compressed, and
+// the pace of the quickest block in bytes per second: the others may have waited
+// for a processor.
+func pack(c stream.Codec, sample []byte) (packed int, pace float64) {
 	room := make([]byte, 0, 2*packBlock)
 	// Once for nothing: the first block of an encoder pays for its tables.
-	if _, err := stream.Compression.Encode(room, sample[:min(len(sample), packBlock)]); err != nil {
-		return 0, 0, false
+	if _, err := c.Encode(room, sample[:min(len(sample), packBlock)]); err != nil {
+		return 0, 0
 	}
-	size, pace := len(sample), 0.0 // bytes per second
 	for len(sample) > 0 {
 		block := sample[:min(len(sample), packBlock)]
 		began := time.Now()
-		b, err := stream.Compression.Encode(room, block)
+		b, err := c.Encode(room, block)
 		if err != nil {
-			return 0, 0, false
+			return 0, 0
 		}
 		pace = max(pace, float64(len(block))/max(time.Since(began), time.Microsecond).Seconds())
 		packed += min(len(b), len(block))
 		sample = sample[len(block):]
 	}
-	return packed, time.Duration(float64(size) / pace * float64(time.Second)), true
+	return packed, pace
 }

@@ -20,8 +20,8 @@ const (
 	probeWarmTime = 100 * time.Millisecond
 	probeWarm     = 8 << 20 // or as soon as so many bytes have arrived
 	probeSpan     = 250 * time.Millisecond
-	probeBytes    = 48 << 20 // or as soon as so many more have
-	probeInterval = 5 * time.Millisecond
+	probeBytes    = 24 << 20 // or as soon as so many more have: little of the processors' time on fast links
+	probeInterval = 2 * time.Millisecond
 	// A long way needs more time, in round trips.
 	probeWarmTrips, probeTrips = 10, 5
 )

@@ -73,19 +73,30 @@ func TestWhatTheProcessorsCanDo(t *testing.T) {
 		t.Errorf("sends %f bytes per second", r)
 	}
 	text := bytes.Repeat([]byte("what can be packed "), 50_000)
-	packed, took, ok := m.Pack(settings.Compression, text)
-	if !ok || packed <= 0 || packed > len(text)/4 || took <= 0 {
-		t.Errorf("%d of %d in %s, %v", packed, len(text), took, ok)
+	for _, c := range m.Codings(settings.Compression, text) {
+		if c.Ratio < 4 || c.Rate <= 0 {
+			t.Errorf("text: %+v", c)
+		}
 	}
-	noise := make([]byte, 300<<10)
+	noise := make([]byte, 300_000)
 	_, _ = rand.Read(noise)
-	if packed, _, ok := m.Pack(settings.Compression, noise); !ok || packed != len(noise) {
-		t.Errorf("noise of %d is sent as %d, %v", len(noise), packed, ok)
+	codings := m.Codings(settings.Compression, noise)
+	for _, c := range codings {
+		if c.Ratio != 1 {
+			t.Errorf("noise: %+v", c)
+		}
 	}
-	if _, _, ok := m.Pack(settings.TCPIP, text); ok {
-		t.Error("TCPIP packs")
+	if len(codings) != len(sampled) {
+		t.Errorf("%d of %d codecs", len(codings), len(sampled))
 	}
-	if _, _, ok := m.Pack(settings.Compression, nil); ok {
-		t.Error("nothing was packed")
+	if c := m.Codings(settings.TCPIP, text); c != nil {
+		t.Errorf("TCPIP: %+v", c)
+	}
+	if c := m.Codings(settings.Compression, nil); c != nil {
+		t.Errorf("of nothing: %+v", c)
+	}
+	m.encoders = 2
+	if two := m.Codings(settings.Compression, text); len(two) != len(codings) || two[0].Rate <= 0 {
+		t.Errorf("two encoders: %+v", two)
 	}
 }

@@ -180,7 +180,7 @@ func (f *fakeAgent) plan(words []string) *record.Plan {
 	p := &record.Plan{
 		VM: q.VM, UUID: "6f7d9b0e-0000-4000-8000-000000000001", Kind: wire.Live, Source: f.host, Destination: q.Destination,
 		Networks:    []record.Route{{Subnet: netip.MustParsePrefix("192.168.10.0/24"), Source: netip.MustParseAddr("192.168.10.1"), Destination: netip.MustParseAddr("192.168.10.2")}},
-		MemoryBytes: 4 * gib, Codec: "TCPIP", Encryption: "TLS_AES_128_GCM_SHA256", Connections: max(q.Connections, 1),
+		MemoryBytes: 4 * gib, Codec: "TCPIP", Encryption: "TLS_AES_128_GCM_SHA256", Connections: max(q.Connections, 1), ConnectionsReason: "as asked for",
 		Disks:      []record.DiskPlan{{Target: "sda", Action: wire.Empty}},
 		Delegation: record.Delegation{Operator: fakeOperator, Account: f.host + "$", Service: fakeService, Method: "ticket"},
 		Keeps:      q.RetainVHDCopiesOnSource,

@@ -40,7 +40,7 @@ func (o *moveFlags) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.storage, "include-storage", false, "copy the disks that the destination cannot see")
 	f.StringVar(&o.storagePath, "destination-storage-path", "", "`directory` on the destination for the copied disks")
 	f.BoolVar(&o.retain, "retain-vhd-copies-on-source", false, "keep the source's disk files after the move")
-	f.IntVar(&o.connections, "connections", 0, "`number` of parallel memory connections, 1 to 16 (default: one plain connection)")
+	f.IntVar(&o.connections, "connections", 0, "`number` of memory connections, 1 to 16; more than one are multifd channels of QEMU (default: by networks, link and processors)")
 	f.DurationVar(&o.blackout, "max-blackout", 0, "longest blackout that QEMU may plan for, `duration` such as 300ms (default: QEMU's, 300ms)")
 	f.StringArrayVar(&o.networks, "map-network", nil, "attach to the destination's bridge or network what is attached to the source's: `A=B`, repeatable")
 	f.StringArrayVar(&o.directories, "map-storage", nil, "copy disks that lie below one directory into another of the destination: `DIR=DIR`, repeatable")

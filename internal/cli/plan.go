@@ -19,7 +19,8 @@ func printPlan(w io.Writer, p *record.Plan) error {
 		s.add("passed over", "%s: %s", n.Subnet, clean(n.Reason))
 	}
 	if p.Kind != wire.Offline {
-		s.add("memory", "%s, codec %s, %s", size(p.MemoryBytes), p.Codec, count(max(p.Connections, 1), "connection"))
+		s.add("memory", "%s, codec %s", size(p.MemoryBytes), clean(p.Codec))
+		s.add("memory", "%s", connectionsText(p))
 	}
 	if p.Encryption == "" {
 		s.add("encryption", "none: both hosts' policies turn it off")
@@ -45,6 +46,15 @@ func printPlan(w io.Writer, p *record.Plan) error {
 	}
 	s.add("afterwards", "%s", afterwards(p))
 	return s.print(w)
+}
+
+// connectionsText is the number of connections, with why there are so many.
+func connectionsText(p *record.Plan) string {
+	text := count(max(p.Connections, 1), "connection")
+	if p.ConnectionsReason != "" {
+		text += ": " + clean(p.ConnectionsReason)
+	}
+	return text
 }
 
 func kindText(k wire.MoveKind) string {

@@ -75,6 +75,10 @@ func (s *source) compare(ctx context.Context) (p record.Plan, objections []error
 		return p, nil, err
 	}
 	s.transport, s.notes = transport, notes
+	s.measure(ctx)
+	if err == nil {
+		s.probe(ctx)
+	}
 	if err := plan.CheckDestination(s.m.opt.Host, s.dom, s.hostUUID(ctx), s.opened.Facts); err != nil {
 		objections = append(objections, err)
 	}
@@ -87,6 +91,7 @@ func (s *source) compare(ctx context.Context) (p record.Plan, objections []error
 	if err != nil {
 		return p, nil, err
 	}
+	s.chooseConnections(ctx)
 	offer, cleanup, err := s.offer(xml)
 	if err != nil {
 		return p, nil, err
@@ -105,7 +110,7 @@ func (s *source) compare(ctx context.Context) (p record.Plan, objections []error
 	if p, err = s.planOf(offer, admitted); err != nil {
 		return p, nil, err
 	}
-	s.measure(ctx)
+	s.agreed = s.m.opt.Now()
 	s.predict(ctx, &p)
 	return p, nil, nil
 }
@@ -155,7 +160,7 @@ func (s *source) objections(ctx context.Context) (all []error) {
 
 // checkVersions looks for features that one of the two hosts is too old for.
 func (s *source) checkVersions(ctx context.Context) (objections []error, err error) {
-	own, err := s.m.opt.Hypervisor.Facts(ctx)
+	own, err := s.facts(ctx)
 	if err != nil {
 		return nil, err
 	}

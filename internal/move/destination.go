@@ -155,7 +155,7 @@ func (d *destination) introduce(ctx context.Context) error {
 	return reply(ctx, d.conn, wire.KindOpened, wire.Opened{Session: id, Secret: secret, Facts: wire.HostFacts{
 		Host: d.m.opt.Host, UUID: f.UUID, LibvirtVersion: f.LibvirtVersion, QEMUVersion: f.QEMUVersion,
 		MemoryAvailable: f.MemoryAvailable, StorageRoots: d.m.opt.Roots, Incoming: d.m.opt.Settings().Incoming,
-		Plain: d.m.opt.Settings().Encryption.Plain(), Codecs: plan.Codecs(), Probes: true}})
+		Plain: d.m.opt.Settings().Encryption.Plain(), Codecs: plan.Codecs(), Probes: true, CPUs: f.CPUs}})
 }
 
 // offered answers whether the VM could come. Nothing is created.

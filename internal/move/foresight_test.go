@@ -1,6 +1,7 @@
 package move_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -32,12 +33,14 @@ func (h hyper) MemorySample(ctx context.Context, uuid string, pages int, seed ui
 	return h.a.h.fake.MemorySample(ctx, uuid, pages, seed)
 }
 
-// Probe is a link of 1 Gbit/s.
+// Probe is a link of 1 Gbit/s, unless the test says otherwise.
 func (s *session) Probe(context.Context, int) (float64, error) {
 	if err := s.a.gate(); err != nil {
 		return 0, err
 	}
-	return 125e6, s.a.h.fault("Probe")
+	s.a.h.mu.Lock()
+	defer s.a.h.mu.Unlock()
+	return cmp.Or(s.a.h.link, 125e6), s.a.h.faults["Probe"]
 }
 
 // runToEnd starts a move and gives its record at the end.

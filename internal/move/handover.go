@@ -187,6 +187,7 @@ func (s *source) removeUntilGone(ctx context.Context) error {
 
 // finally closes what confirm took off the undo list.
 func (s *source) finally() {
+	s.gauge.end()
 	_ = s.session.Close()
 	s.removeSockets()
 }

@@ -59,7 +59,7 @@ func (h hyper) call(name string) error {
 }
 
 func (h hyper) Facts(context.Context) (virt.HostFacts, error) {
-	return virt.HostFacts{UUID: "uuid-of-" + h.a.h.name, MemoryAvailable: 64 << 30}, h.call("Facts")
+	return virt.HostFacts{UUID: "uuid-of-" + h.a.h.name, MemoryAvailable: 64 << 30, CPUs: 4}, h.call("Facts")
 }
 
 func (h hyper) Domain(ctx context.Context, vm string) (virt.Domain, error) {
@@ -199,6 +199,7 @@ func (h hyper) Outgoing(ctx context.Context, p virt.MigrationParams) (move.Outgo
 	if err := h.call("OpenOutgoing"); err != nil {
 		return nil, err
 	}
+	h.a.h.took(p)
 	o, err := h.a.h.fake.Outgoing(ctx, p)
 	if err != nil {
 		return nil, err
@@ -265,6 +266,7 @@ func (h hyper) Incoming(ctx context.Context, p virt.MigrationParams) (move.Incom
 	if err := h.call("OpenIncoming"); err != nil {
 		return nil, err
 	}
+	h.a.h.took(p)
 	i, err := h.a.h.fake.Incoming(ctx, p)
 	if err != nil {
 		return nil, err

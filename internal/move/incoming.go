@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"drover/internal/fault"
+	"drover/internal/plan"
 	"drover/internal/wire"
 )
 
@@ -57,7 +58,7 @@ func (d *destination) checkOffer() error {
 		return d.broken(fmt.Sprintf("a move of the unknown kind %q", o.Kind))
 	case o.Mappings.CPU != "" && o.Kind != wire.Offline:
 		return d.broken("another CPU for a VM that is not shut off")
-	case o.Connections < 0 || o.Connections > maxConnections:
+	case o.Connections < 0 || o.Connections > plan.MaxConnections:
 		return d.broken(fmt.Sprintf("%d memory connections", o.Connections))
 	}
 	seen := map[string]bool{}
@@ -72,9 +73,6 @@ func (d *destination) checkOffer() error {
 	}
 	return nil
 }
-
-// maxConnections is as many as a request may ask for.
-const maxConnections = 16
 
 // stillFree looks again for files that came since the offer: what the journal
 // is about to call the move's own is removed when the move fails.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"hash/fnv"
 	"time"
 
 	"drover/internal/predict"
@@ -18,133 +17,161 @@ import (
 // Measurer is what a prediction needs to know of this host's processors. It may
 // be left out; moves are then predicted by their link alone.
 type Measurer interface {
-	// Pack compresses a sample of memory as the performance option would, and
-	// tells how long it became and how long it took; ok is false when it leaves
-	// memory as it is.
-	Pack(how settings.Performance, sample []byte) (packed int, took time.Duration, ok bool)
+	// Codings are the ways in which the performance option may code memory, as they
+	// do on a sample; none when it leaves memory as it is.
+	Codings(how settings.Performance, sample []byte) []predict.Coding
 	// SendRate is how much payload per second a program here can hand on, bytes.
 	SendRate() float64
 }
 
-// Bounds of what is measured before a move. All of it together adds about a
-// second to a move, as the dirty rate is measured while the hosts negotiate.
 const (
-	dirtyPeriod  = time.Second
-	gaugeLimit   = 3 * time.Second // sample and dirty rate
-	probeLimit   = 2 * time.Second
-	gaugeLife    = 30 * time.Second // older, because the move waited, it is measured anew
-	samplePages  = 512
-	pageSize     = 4096
 	defaultLimit = 300 * time.Millisecond // of the blackout: QEMU's, made explicit
-	// fixedTime is what a move takes besides measuring and sending: the
-	// destination's QEMU starts, streams are connected, the VM changes hands.
-	// diskTime is what the copy of each disk adds, however small the disk.
-	fixedTime, diskTime = 900 * time.Millisecond, 400 * time.Millisecond
+	// fixedTime is what a move takes beside sending, from the destination's word that
+	// it takes the VM: its QEMU starts, streams are connected, the VM changes hands.
+	// leastFixed is the last of these. diskTime is what the copy of each disk adds,
+	// however small the disk.
+	fixedTime, leastFixed, diskTime = 900 * time.Millisecond, 250 * time.Millisecond, 400 * time.Millisecond
 )
 
 // foresight is what the source of a move expects of it.
 type foresight struct {
-	gauge    *gauge
+	gauge   *gauge
+	link    *linkProbe
+	telling *telling
+	// agreed is when the destination had admitted the VM.
+	agreed   time.Time
 	forecast *forecast
 	// paused: the time budget was over and the guest was stopped for the rest;
 	// pausing: libvirt was asked for that.
 	pausing, paused bool
 }
 
-// gauge is a measurement of the guest under way.
-type gauge struct {
-	started time.Time
-	cancel  context.CancelFunc
-	done    chan struct{} // after it the rest is there
-	dirty   float64       // below 0: unknown
-	sample  []byte        // of memory; nil: unknown
-}
-
 // forecast is a prediction that was made.
 type forecast struct {
 	predict.Result
+	sample      predict.Sample
 	began, made time.Time
 }
 
-// measure begins to measure a guest that runs. Nothing of it can fail a move.
-func (s *source) measure(ctx context.Context) {
-	if s.kind != wire.Live {
+// telling is the plan on its way to the journal and to whoever watches.
+type telling struct {
+	done chan struct{}
+	err  error // after done
+}
+
+// tell journals the plan, which is complete, and lets everybody know.
+func (s *source) tell(p record.Plan) error {
+	s.update(func(rec *Record, _ *private) { rec.Plan = &p })
+	return s.note(Event{Kind: EventPlan, Plan: &p})
+}
+
+// foretell tells the plan with what is to be expected of the move. Where there is
+// nothing to be waited for that is at once; else it is while the destination makes
+// itself ready, see foretold.
+func (s *source) foretell(ctx context.Context, p record.Plan) error {
+	s.agreed = s.m.opt.Now()
+	if s.gauge == nil || s.req.DryRun {
+		s.predict(ctx, &p)
+		return s.tell(p)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	t := &telling{done: make(chan struct{})}
+	s.telling = t
+	go func() {
+		defer close(t.done)
+		defer cancel()
+		s.predict(ctx, &p)
+		t.err = s.tell(p) // also of a move that fails, for which nothing is predicted
+	}()
+	s.acquired("plan", func(context.Context) error { cancel(); <-t.done; return nil })
+	return nil
+}
+
+// foretold waits until the plan was told: nothing of the guest travels before.
+func (s *source) foretold(ctx context.Context) error {
+	if s.telling == nil {
+		return nil
+	}
+	select {
+	case <-s.telling.done:
+		return s.telling.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// predict puts into the plan what is to be expected of a live move. It waits for
+// what the guest changes only where that decides something, or where nothing
+// else is to be done; else late looks at it.
+func (s *source) predict(ctx context.Context, p *record.Plan) {
+	g := s.gauge
+	if g == nil {
 		return
 	}
-	gctx, cancel := context.WithTimeout(ctx, gaugeLimit)
-	g := &gauge{started: s.m.opt.Now(), cancel: cancel, done: make(chan struct{}), dirty: -1}
-	s.gauge = g
-	go func() {
-		defer close(g.done)
-		defer cancel()
-		h := s.m.opt.Hypervisor
-		var err error
-		if g.sample, err = h.MemorySample(gctx, s.dom.UUID, samplePages, seedOf(s.rec.ID)); err != nil {
-			s.log.Debug("memory not sampled", "error", err)
-		}
-		rate, err := h.DirtyRate(gctx, s.dom.UUID, dirtyPeriod)
-		if err != nil {
-			s.log.Debug("dirty rate not measured", "error", err)
+	link := s.link.wait(ctx)
+	if link <= 0 {
+		g.cancel() // to no end
+		return
+	}
+	if !await(ctx, g.sampled) {
+		return
+	}
+	sample := s.sampleOf(g.sample, link, p)
+	if s.req.DryRun || predict.Decisive(sample) {
+		if !await(ctx, g.measured) {
 			return
 		}
-		g.dirty = rate
-	}()
-	s.acquired("measurement", func(context.Context) error { g.end(); return nil })
-}
-
-// end waits for the measurement, which ends soon when it was told to.
-func (g *gauge) end() {
-	g.cancel()
-	<-g.done
-}
-
-// seedOf makes each move look at other places, and the same move at the same.
-func seedOf(id string) uint64 {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(id))
-	return h.Sum64()
-}
-
-// predict puts into the plan what is to be expected of a live move. It is before
-// anything was changed on either host.
-func (s *source) predict(ctx context.Context, p *record.Plan) {
-	if s.gauge == nil {
-		return
 	}
-	if !s.opened.Facts.Probes {
-		s.gauge.end() // nothing is measured any more when the move begins
-		return
-	}
-	if s.m.opt.Now().Sub(s.gauge.started) > gaugeLife {
-		s.gauge.end()
-		s.measure(ctx)
-	}
-	g := s.gauge
-	pctx, cancel := context.WithTimeout(ctx, probeLimit)
-	defer cancel()
-	link, err := s.session.Probe(pctx, s.req.Connections)
 	select {
-	case <-g.done:
-	case <-ctx.Done():
-	}
-	g.end()
-	if err != nil || link <= 0 {
-		s.log.Debug("link not measured, move not predicted", "error", err)
-		return
+	case <-g.measured:
+		sample.DirtyRate = g.dirty
+	default:
+		sample.Measuring = true
 	}
 	now := s.m.opt.Now()
-	sample := s.sampleOf(g, link, p)
 	sample.Elapsed = now.Sub(g.started)
+	sample.Fixed += max(fixedTime-now.Sub(s.agreed), leastFixed)
 	learned := s.learned(ctx)
 	bound, _ := predict.BoundOf(sample)
 	sample.Learned = learned.of(bound)
-	f := &forecast{Result: predict.Predict(sample), began: g.started, made: now}
+	f := &forecast{Result: predict.Predict(sample), sample: sample, began: g.started, made: now}
 	s.forecast, p.Prediction = f, &f.Prediction
 }
 
-// sampleOf is what was measured, and what the operator asked for.
-func (s *source) sampleOf(g *gauge, link float64, p *record.Plan) predict.Sample {
-	v := predict.Sample{MemoryTotal: s.dom.MemoryBytes, MemoryUsed: s.dom.MemoryBytes, DirtyRate: g.dirty, LinkRate: link, Fixed: fixedTime,
+// unmeasured is closed when it is known what a guest changes whose move did not
+// wait for that; nil when there is nothing to wait for.
+func (s *source) unmeasured() <-chan struct{} {
+	if s.forecast == nil || !s.forecast.sample.Measuring {
+		return nil
+	}
+	return s.gauge.measured
+}
+
+// late looks at what the guest changes once more, when the transfer has begun
+// already. Only that the move will not end is worth another word.
+func (s *source) late() {
+	sample := s.forecast.sample
+	sample.DirtyRate, sample.Measuring = s.gauge.dirty, false
+	r := predict.Predict(sample)
+	if r.Converges {
+		return
+	}
+	s.forecast = &forecast{Result: r, sample: sample, began: s.forecast.began, made: s.forecast.made}
+	s.log.Info("the guest is too busy", "reason", r.Reason)
+	s.update(func(rec *Record, _ *private) {
+		p := *rec.Plan
+		p.Prediction = &r.Prediction
+		rec.Plan = &p
+	})
+	if err := s.note(Event{Kind: EventNotice, Text: r.Reason}); err != nil {
+		s.log.Error("notice not journalled", "error", err)
+	}
+}
+
+// sampleOf is what was measured but for the dirty rate, and what the operator
+// asked for.
+func (s *source) sampleOf(memory []byte, link float64, p *record.Plan) predict.Sample {
+	v := predict.Sample{MemoryTotal: s.dom.MemoryBytes, MemoryUsed: s.dom.MemoryBytes, DirtyRate: -1, LinkRate: link,
 		MaxBlackout: s.maxBlackout(), AutoConverge: s.req.AutoConverge, Pause: s.req.OnTimeout == record.TimeoutPause,
 		Timeout: time.Duration(s.req.TimeoutMS) * time.Millisecond}
 	for _, d := range p.Disks {
@@ -153,18 +180,12 @@ func (s *source) sampleOf(g *gauge, link float64, p *record.Plan) predict.Sample
 			v.Fixed += diskTime
 		}
 	}
-	used := withoutZeros(g.sample)
-	if len(g.sample) > 0 {
-		v.MemoryUsed = uint64(float64(v.MemoryTotal) * float64(len(used)) / float64(len(g.sample)))
+	used := withoutZeros(memory)
+	if len(memory) > 0 {
+		v.MemoryUsed = uint64(float64(v.MemoryTotal) * float64(len(used)) / float64(len(memory)))
 	}
-	m := s.m.opt.Measurer
-	if m == nil {
-		return v
-	}
-	v.SendRate = m.SendRate()
-	if packed, took, ok := m.Pack(p.Performance, used); ok && packed > 0 && took > 0 {
-		v.Ratio = float64(len(used)) / float64(packed)
-		v.CodecRate = float64(len(used)) / took.Seconds() * float64(max(p.Connections, 1))
+	if m := s.m.opt.Measurer; m != nil {
+		v.SendRate, v.Codings = m.SendRate(), m.Codings(p.Performance, used)
 	}
 	return v
 }

@@ -26,10 +26,14 @@ func (s *source) watchTransfer(ctx context.Context, giveUp context.CancelCauseFu
 	tick := time.NewTicker(s.m.opt.StatsInterval)
 	defer tick.Stop()
 	var broken time.Time
+	measured := s.unmeasured()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-measured:
+			measured = nil
+			s.late()
 		case at := <-s.out.Suspended():
 			s.setStopped(at)
 		case <-tick.C:

@@ -38,6 +38,10 @@ type run struct {
 	m   *Manager
 	log *slog.Logger
 
+	// order is held from an event's journalling until it was told of, so that those
+	// of two goroutines are told of in their order; taken before mu.
+	order sync.Mutex
+
 	mu        sync.Mutex
 	rec       Record
 	priv      private
@@ -68,6 +72,19 @@ func (u *undoStep) keep() { u.do = nil }
 // has ended stops it, except past the point of no return, where only the
 // destination's word ends a move.
 func (r *run) enter(ctx context.Context, p Phase) error {
+	if err := r.change(ctx, p); err != nil {
+		return err
+	}
+	r.log.Info("phase", "phase", p)
+	if r.m.opt.Inject != nil {
+		return r.m.opt.Inject(ctx, r.rec.Role, p)
+	}
+	return nil
+}
+
+func (r *run) change(ctx context.Context, p Phase) error {
+	r.order.Lock()
+	defer r.order.Unlock()
 	r.mu.Lock()
 	if cause := context.Cause(ctx); cause != nil {
 		r.mu.Unlock()
@@ -80,19 +97,16 @@ func (r *run) enter(ctx context.Context, p Phase) error {
 	err := r.journal(Event{Kind: EventPhase})
 	rec, seq := r.rec, r.seq
 	r.mu.Unlock()
-	if err != nil {
-		return err
+	if err == nil {
+		r.happened(rec, seq, Event{Kind: EventPhase})
 	}
-	r.happened(rec, seq, Event{Kind: EventPhase})
-	r.log.Info("phase", "phase", p)
-	if r.m.opt.Inject != nil {
-		return r.m.opt.Inject(ctx, r.rec.Role, p)
-	}
-	return nil
+	return err
 }
 
 // note journals an event that changes no phase.
 func (r *run) note(e Event) error {
+	r.order.Lock()
+	defer r.order.Unlock()
 	r.mu.Lock()
 	err := r.journal(e)
 	rec, seq := r.rec, r.seq

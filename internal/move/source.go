@@ -30,6 +30,10 @@ type source struct {
 	// transport is how data streams are carried, notes what was not agreed as asked.
 	transport plan.Carriage
 	notes     []string
+	// connections carry memory, for that reason.
+	connections int
+	reason      string
+	own         *virt.HostFacts // this host's, once asked
 	// comparing: this is no move, see Compare.
 	comparing bool
 	outcome   wire.Outcome
@@ -171,6 +175,7 @@ func (s *source) authorise(ctx context.Context) error {
 	if err := s.session.Bind(s.opened.Session, s.opened.Secret, transport); err != nil {
 		return err
 	}
+	s.probe(ctx)
 	if err := plan.CheckDestination(s.m.opt.Host, s.dom, s.hostUUID(ctx), s.opened.Facts); err != nil {
 		return err
 	}
@@ -198,15 +203,28 @@ func (s *source) open(ctx context.Context) error {
 }
 
 func (s *source) hostUUID(ctx context.Context) string {
-	f, err := s.m.opt.Hypervisor.Facts(ctx)
+	f, err := s.facts(ctx)
 	if err != nil {
 		return ""
 	}
 	return f.UUID
 }
 
+// facts are this host's, asked once.
+func (s *source) facts(ctx context.Context) (virt.HostFacts, error) {
+	if s.own == nil {
+		f, err := s.m.opt.Hypervisor.Facts(ctx)
+		if err != nil {
+			return f, err
+		}
+		s.own = &f
+	}
+	return *s.own, nil
+}
+
 // agree offers the VM and makes the plan from what the destination admits.
 func (s *source) agree(ctx context.Context, xml string) error {
+	s.chooseConnections(ctx)
 	offer, cleanup, err := s.offer(xml)
 	if err != nil {
 		return err
@@ -220,7 +238,6 @@ func (s *source) agree(ctx context.Context, xml string) error {
 	if err != nil {
 		return err
 	}
-	s.predict(ctx, &p)
 	s.plan = p
 	s.update(func(rec *Record, priv *private) {
 		rec.Plan = &p
@@ -230,7 +247,8 @@ func (s *source) agree(ctx context.Context, xml string) error {
 			priv.Remove = append(priv.Remove, s.dom.NVRAM)
 		}
 	})
-	return s.note(Event{Kind: EventPlan, Plan: &p})
+	s.measureAgain(ctx)
+	return s.foretell(ctx, p)
 }
 
 // offer describes the VM. cleanup removes the probes beside its disks.
@@ -241,13 +259,13 @@ func (s *source) offer(xml string) (o wire.Offer, cleanup func(), err error) {
 	}
 	disks, cleanup := s.offerDisks()
 	return wire.Offer{NVRAM: variables, Kind: s.kind, XML: xml, Disks: disks, StoragePath: s.req.DestinationStoragePath,
-		Connections: s.req.Connections, Autostart: s.dom.Autostart, Mappings: plan.Mappings(s.req)}, cleanup, nil
+		Connections: plan.Channels(s.connections), Autostart: s.dom.Autostart, Mappings: plan.Mappings(s.req)}, cleanup, nil
 }
 
 func (s *source) planOf(offer wire.Offer, admitted wire.Admitted) (record.Plan, error) {
 	return plan.Make(plan.Input{Host: s.m.opt.Host, Destination: s.req.Destination, Domain: s.dom, Kind: s.kind,
 		Offered: offer.Disks, Admitted: admitted.Disks, LeftOut: admitted.LeftOut, IncludeStorage: s.req.IncludeStorage, Retain: s.req.RetainVHDCopiesOnSource,
-		Eject: s.req.EjectMedia, Connections: s.req.Connections, Networks: s.session.Networks(), Passed: s.session.Passed(), Transport: s.transport,
+		Eject: s.req.EjectMedia, Connections: s.connections, Reason: s.reason, Networks: s.session.Networks(), Passed: s.session.Passed(), Transport: s.transport,
 		Notes: s.notes, Delegation: s.session.Delegation(), Cipher: s.session.Cipher()})
 }
 
@@ -347,6 +365,7 @@ func (s *source) giveBack(ctx context.Context, out Outgoing) error {
 // libvirt then keeps a VM that was handed over as it is, paused.
 func (s *source) letGo() {
 	s.undo = nil
+	s.gauge.end()
 	if s.out != nil {
 		_ = s.out.Close()
 	}
@@ -359,7 +378,7 @@ func (s *source) letGo() {
 func (s *source) params() virt.MigrationParams {
 	dir := s.m.socketDir(s.rec.ID)
 	p := virt.MigrationParams{UUID: s.dom.UUID, Name: s.dom.Name, MigrateURI: "unix://" + filepath.Join(dir, StreamMemory+".sock"),
-		Connections: s.req.Connections, Paused: s.kind == wire.Paused, MaxDowntime: s.maxBlackout(), AutoConverge: s.req.AutoConverge && s.kind == wire.Live}
+		Connections: plan.Channels(s.plan.Connections), Paused: s.kind == wire.Paused, MaxDowntime: s.maxBlackout(), AutoConverge: s.req.AutoConverge && s.kind == wire.Live}
 	for _, d := range s.plan.Disks {
 		switch {
 		case d.Action == wire.Copy:
@@ -374,7 +393,8 @@ func (s *source) params() virt.MigrationParams {
 	return p
 }
 
-// connect opens the local ends of the data streams, to which QEMU will connect.
+// connect opens the local ends of the data streams, to which QEMU will connect,
+// and waits until the plan was told.
 func (s *source) connect(ctx context.Context) error {
 	dir, err := s.makeSocketDir(ctx)
 	if err != nil {
@@ -385,7 +405,7 @@ func (s *source) connect(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return s.foretold(ctx)
 }
 
 // carried transfers, and fails closed when a stream ran where the plan does not

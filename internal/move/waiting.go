@@ -220,5 +220,5 @@ func (s *source) again(ctx context.Context) (l limit, full bool, err error) {
 // measurement of a guest that does not move yet.
 func (s *source) hangUp() {
 	s.unwind()
-	s.session, s.gauge = nil, nil
+	s.session, s.gauge, s.link = nil, nil, nil
 }

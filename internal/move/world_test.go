@@ -54,6 +54,8 @@ type host struct {
 	settings settings.Settings
 	waited   []move.Record // what Options.Waits was told
 	happened []move.Event  // what Options.Happened was told
+	link     float64       // that a probe finds, bytes per second; 0: 1 Gbit/s
+	channels int           // of multifd, as libvirt was told last
 }
 
 // agent is one life of a host's droverd.

@@ -118,6 +118,7 @@ type Input struct {
 	Retain            bool
 	Eject             bool
 	Connections       int
+	Reason            string // for the number of connections
 	Networks          []record.Route
 	Passed            []record.Passed
 	Transport         Carriage
@@ -130,12 +131,12 @@ type Input struct {
 // of exactly the disks that were offered, and copy none that was not asked for.
 func Make(in Input) (record.Plan, error) {
 	p := record.Plan{VM: in.Domain.Name, UUID: in.Domain.UUID, Kind: in.Kind, Source: in.Host, Destination: in.Destination,
-		Networks: in.Networks, Passed: in.Passed, Performance: in.Transport.Performance, Notes: in.Notes, Codec: in.Transport.Codec(), Encryption: in.Cipher, Connections: max(in.Connections, 1), Delegation: in.Delegation,
+		Networks: in.Networks, Passed: in.Passed, Performance: in.Transport.Performance, Notes: in.Notes, Codec: in.Transport.Codec(), Encryption: in.Cipher, Connections: max(in.Connections, 1), ConnectionsReason: in.Reason, Delegation: in.Delegation,
 		Keeps: in.Retain, LeftOut: in.LeftOut, Disks: make([]record.DiskPlan, 0, len(in.Offered))}
 	if in.Kind != wire.Offline {
 		p.MemoryBytes = in.Domain.MemoryBytes
 	} else {
-		p.Connections, p.Codec = 0, CodecTCPIP // disks go as they are
+		p.Connections, p.ConnectionsReason, p.Codec = 0, "", CodecTCPIP // disks go as they are
 	}
 	wrong := func(problem string) (record.Plan, error) {
 		return record.Plan{}, fault.New(fault.ProtocolError, in.Host, "peer", in.Destination, "problem", problem)

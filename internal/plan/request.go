@@ -54,9 +54,14 @@ func CheckRequest(host string, d virt.Domain, kind wire.MoveKind, r record.Reque
 // CheckVersions refuses a host whose libvirt or QEMU, as it says its versions
 // (MAJOR.MINOR.PATCH), is too old for what is asked for.
 func CheckVersions(host, libvirt, qemu string, r record.Request) error {
-	if r.Connections == 0 {
+	if Channels(r.Connections) == 0 {
 		return nil
 	}
+	return CheckParallel(host, libvirt, qemu)
+}
+
+// CheckParallel refuses a host that has no parallel memory connections.
+func CheckParallel(host, libvirt, qemu string) error {
 	const feature = "parallel memory connections (--connections)"
 	for _, v := range []struct{ program, have, need string }{{"libvirt", libvirt, "5.2.0"}, {"QEMU", qemu, "4.0.0"}} {
 		if older(v.have, v.need) {

@@ -20,8 +20,9 @@ type Sample struct {
 	MemoryUsed  uint64  // what is not zero, as far as sampled
 	DirtyRate   float64 // memory changed within one second, each page counted once; below 0: unknown
 	LinkRate    float64 // payload over the migration networks, no limit exceeded
-	Ratio       float64 // payload by wire bytes of the codec on a sample; 1 without codec, 0 unknown
-	CodecRate   float64 // payload per second the codec can do; 0 unknown
+	// Codings are the ways in which memory may be coded, as they did on a sample;
+	// that it goes as it is need not be among them.
+	Codings     []Coding
 	SendRate    float64 // payload per second that this host's processors can send; 0 unknown
 	DiskBytes   uint64  // to be copied
 	MaxBlackout time.Duration
@@ -30,10 +31,18 @@ type Sample struct {
 	Elapsed, Fixed time.Duration
 	// Learned of earlier moves of this VM, or between these hosts.
 	Learned Learned
+	// Measuring: DirtyRate is unknown only because nobody waits for it.
+	Measuring bool
 	// AutoConverge, Timeout and Pause are the policy for a guest that is too busy.
 	AutoConverge bool
 	Timeout      time.Duration
 	Pause        bool
+}
+
+// Coding is one way to code memory.
+type Coding struct {
+	Ratio float64 // payload by wire bytes
+	Rate  float64 // payload per second that this host's processors can code; 0 unknown
 }
 
 // Bound is what holds a transfer up; how well a prediction fits depends on it.
@@ -64,13 +73,48 @@ const zeroPage, pageSize = 9.0, 4096.0
 
 // BoundOf says what will hold the transfer up, at which rate of payload.
 func BoundOf(s Sample) (Bound, float64) {
-	rate, bound := s.LinkRate*max(s.Ratio, 1), ByLink
-	for _, cpu := range []float64{s.CodecRate, s.SendRate} {
+	bound, rate, _ := best(s)
+	return bound, rate
+}
+
+// best is the coding with which most is sent, as a stream finds it out for itself
+// while it runs. That pages which are sent again mostly travel as differences is
+// left out: how alike they will be cannot be known before.
+func best(s Sample) (bound Bound, rate, ratio float64) {
+	bound, rate, ratio = within(s, Coding{Ratio: 1})
+	for _, c := range s.Codings {
+		if b, r, q := within(s, c); r > rate {
+			bound, rate, ratio = b, r, q
+		}
+	}
+	return bound, rate, ratio
+}
+
+// within is what link and processors let through with one coding.
+func within(s Sample, c Coding) (Bound, float64, float64) {
+	ratio := max(c.Ratio, 1)
+	rate, bound := s.LinkRate*ratio, ByLink
+	for _, cpu := range []float64{c.Rate, s.SendRate} {
 		if cpu > 0 && cpu < rate {
 			rate, bound = cpu, ByCPU
 		}
 	}
-	return bound, rate
+	return bound, rate, ratio
+}
+
+// outrun is the rate of payload, in bytes per second, that few guests outrun by
+// what they change of their memory.
+const outrun = 256 << 20
+
+// Decisive tells whether it may depend on what the guest changes if its move ends,
+// or what becomes of a policy that was asked for: then the move waits until that
+// was measured, and otherwise it need not.
+func Decisive(s Sample) bool {
+	if s.AutoConverge || s.Timeout > 0 {
+		return true
+	}
+	_, rate := BoundOf(s)
+	return rate < outrun && float64(s.MemoryUsed) > rate*max(s.MaxBlackout, 0).Seconds()
 }
 
 // Predict judges a live move. LinkRate must be known.
@@ -80,8 +124,8 @@ func Predict(s Sample) Result {
 	}
 	s.MemoryUsed = min(s.MemoryUsed, s.MemoryTotal)
 	dirty, known := max(s.DirtyRate, 0), s.DirtyRate >= 0
-	bound, rate := BoundOf(s)
-	p := Result{Bound: bound, Prediction: record.Prediction{DirtyRate: uint64(dirty), LinkRate: uint64(s.LinkRate), Ratio: max(s.Ratio, 1)}}
+	bound, rate, ratio := best(s)
+	p := Result{Bound: bound, Prediction: record.Prediction{DirtyRate: uint64(dirty), LinkRate: uint64(s.LinkRate), Ratio: math.Round(ratio*100) / 100}}
 	factor := s.Learned.Factor()
 	if s.Learned.Moves > 0 {
 		p.Factor = factor
@@ -98,19 +142,19 @@ func Predict(s Sample) Result {
 	case !mid.ends:
 		p.overBudget(s, mid, rate, disks)
 	default:
-		best, worst := simulate(s, dirty*0.75, rate*1.2), simulate(s, dirty*1.3, rate*0.8)
+		quick, worst := simulate(s, dirty*0.75, rate*1.2), simulate(s, dirty*1.3, rate*0.8)
 		doubt := s.Learned.doubt()
 		if !known {
 			doubt = max(doubt, 0.5)
 		}
-		low := min(s.Fixed+disks+best.time, scale(total, 1-doubt))
+		low := min(s.Fixed+disks+quick.time, scale(total, 1-doubt))
 		high := max(s.Fixed+disks+worst.time, scale(total, 1+doubt))
 		if !worst.ends {
 			high = 2 * total
 		}
 		correct := func(d time.Duration) time.Duration { return scale(d-p.Certain, factor) + p.Certain }
 		p.TotalMS = between(s.Elapsed, max(correct(max(low, total/2)), 0), correct(min(high, 2*total)))
-		p.BlackoutMS = record.Range{Low: (min(best.blackout, mid.blackout) + switchover/2).Milliseconds(),
+		p.BlackoutMS = record.Range{Low: (min(quick.blackout, mid.blackout) + switchover/2).Milliseconds(),
 			// QEMU stops the guest as soon as the rest fits, which may be before the round ends.
 			High: (s.MaxBlackout + 2*switchover).Milliseconds()}
 	}
@@ -148,6 +192,8 @@ func reason(s Sample, p Result, m run, dirty, rate float64, known bool) string {
 		return fmt.Sprintf("the guest changes %s of its memory while %s can be sent: it will be slowed down, step by step, until the move ends", speed(dirty), speed(rate))
 	case s.Timeout > 0 && p.Rest > s.Timeout:
 		return fmt.Sprintf("%s can be sent, limited by the %s: that takes longer than the %s which the move is given", speed(rate), p.Bound, s.Timeout)
+	case !known && s.Measuring:
+		return fmt.Sprintf("%s can be sent, limited by the %s; how much memory the guest changes is still being measured", speed(rate), p.Bound)
 	case !known:
 		return fmt.Sprintf("%s can be sent, limited by the %s; how much memory the guest changes could not be measured", speed(rate), p.Bound)
 	}

@@ -18,7 +18,7 @@ const (
 )
 
 func quiet() Sample {
-	return Sample{MemoryTotal: gib, MemoryUsed: gib / 2, DirtyRate: 5 * mib, LinkRate: 1000 * megabit, Ratio: 1,
+	return Sample{MemoryTotal: gib, MemoryUsed: gib / 2, DirtyRate: 5 * mib, LinkRate: 1000 * megabit,
 		MaxBlackout: 300 * time.Millisecond, Fixed: time.Second}
 }
 
@@ -27,7 +27,7 @@ func middle(r record.Range) time.Duration { return time.Duration(r.Low+r.High) *
 func TestMovesThatWereMeasured(t *testing.T) {
 	// 1 GiB, 400 MiB of it rewritten at 20 MiB/s; times are those of the migration,
 	// as libvirt alone took them between two hosts of the lab.
-	busy := Sample{MemoryTotal: gib, MemoryUsed: 460 * mib, DirtyRate: 20 * mib, Ratio: 1, MaxBlackout: 300 * time.Millisecond, SendRate: 500 * mib}
+	busy := Sample{MemoryTotal: gib, MemoryUsed: 460 * mib, DirtyRate: 20 * mib, MaxBlackout: 300 * time.Millisecond, SendRate: 500 * mib}
 	for _, c := range []struct {
 		name     string
 		change   func(*Sample)
@@ -35,7 +35,7 @@ func TestMovesThatWereMeasured(t *testing.T) {
 		blackout time.Duration
 	}{
 		{"1 Gbit/s", func(s *Sample) { s.LinkRate = 940 * megabit }, 6100 * time.Millisecond, 298 * time.Millisecond},
-		{"1 Gbit/s, packed 2.3 : 1", func(s *Sample) { s.LinkRate, s.Ratio = 940*megabit, 2.3 }, 2600 * time.Millisecond, 185 * time.Millisecond},
+		{"1 Gbit/s, packed 2.3 : 1", func(s *Sample) { s.LinkRate, s.Codings = 940*megabit, []Coding{{Ratio: 2.3}} }, 2600 * time.Millisecond, 185 * time.Millisecond},
 		{"10 Gbit/s", func(s *Sample) { s.LinkRate = 9000 * megabit }, 1500 * time.Millisecond, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -112,11 +112,60 @@ func TestBound(t *testing.T) {
 		rate                     float64
 	}{
 		{100, 0, 0, 0, ByLink, 100}, {100, 2, 0, 0, ByLink, 200}, {100, 2, 150, 0, ByCPU, 150}, {100, 1, 150, 120, ByLink, 100}, {1000, 1, 0, 300, ByCPU, 300},
+		{100, 2, 50, 0, ByLink, 100}, // slower than without
 	} {
-		b, r := BoundOf(Sample{LinkRate: c.link, Ratio: c.ratio, CodecRate: c.codec, SendRate: c.send})
+		b, r := BoundOf(Sample{LinkRate: c.link, Codings: []Coding{{Ratio: c.ratio, Rate: c.codec}}, SendRate: c.send})
 		if b != c.bound || r != c.rate {
 			t.Errorf("%+v: %s, %f", c, b, r)
 		}
+	}
+}
+
+// TestTheCodingThatSendsMostIsTaken: on a slow link the one that packs best, on a
+// fast one the one that is quick.
+func TestTheCodingThatSendsMostIsTaken(t *testing.T) {
+	s := quiet()
+	s.Codings = []Coding{{Ratio: 2.1, Rate: 1650e6}, {Ratio: 2.3, Rate: 424e6}}
+	for _, c := range []struct{ link, rate, ratio float64 }{
+		{100 * megabit, 230 * megabit, 2.3}, {1000 * megabit, 2300 * megabit, 2.3}, {10_000 * megabit, 1650e6, 2.1}, {40_000 * megabit, 5000e6, 1},
+	} {
+		s.LinkRate = c.link
+		if _, rate := BoundOf(s); math.Abs(rate/c.rate-1) > 0.001 || Predict(s).Ratio != c.ratio {
+			t.Errorf("%f: %f, ratio %f; want %f and %f", c.link, rate, Predict(s).Ratio, c.rate, c.ratio)
+		}
+	}
+}
+
+// TestWhatDecides: what the guest changes is waited for only where it may keep the
+// move from ending, or where it was asked what becomes of one that does not end.
+func TestWhatDecides(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Sample)
+		want   bool
+	}{
+		"slow link":                          {func(s *Sample) { s.LinkRate = 100 * megabit }, true},
+		"1 Gbit/s":                           {func(*Sample) {}, true},
+		"1 Gbit/s, and it packs well":        {func(s *Sample) { s.Codings = []Coding{{Ratio: 2.3}} }, false},
+		"10 Gbit/s":                          {func(s *Sample) { s.LinkRate = 10_000 * megabit }, false},
+		"10 Gbit/s, and a time limit":        {func(s *Sample) { s.LinkRate, s.Timeout = 10_000*megabit, time.Minute }, true},
+		"10 Gbit/s, and it may be slowed":    {func(s *Sample) { s.LinkRate, s.AutoConverge = 10_000*megabit, true }, true},
+		"all of it is sent while it stands":  {func(s *Sample) { s.MemoryUsed = 20 * mib }, false},
+		"10 Gbit/s, and processors are slow": {func(s *Sample) { s.LinkRate, s.SendRate = 10_000*megabit, 100*mib }, true},
+	} {
+		s := quiet()
+		c.change(&s)
+		if got := Decisive(s); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
+// TestWhatIsNotWaitedForIsSaid.
+func TestWhatIsNotWaitedForIsSaid(t *testing.T) {
+	s := quiet()
+	s.DirtyRate, s.Measuring = -1, true
+	if p := Predict(s); !p.Converges || !strings.Contains(p.Reason, "still being measured") {
+		t.Errorf("%+v", p)
 	}
 }
 
@@ -125,7 +174,7 @@ func TestBound(t *testing.T) {
 func TestMoreIsNeverQuicker(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 3000 {
-		s := Sample{MemoryTotal: uint64(random.Int64N(64*gib)) + 64*mib, LinkRate: megabit * math.Pow(10, 1+3*random.Float64()), Ratio: 1 + 2*random.Float64(),
+		s := Sample{MemoryTotal: uint64(random.Int64N(64*gib)) + 64*mib, LinkRate: megabit * math.Pow(10, 1+3*random.Float64()), Codings: []Coding{{Ratio: 1 + 2*random.Float64()}},
 			MaxBlackout: time.Duration(random.Int64N(2000)+1) * time.Millisecond, DiskBytes: uint64(random.Int64N(100 * gib)), Fixed: time.Second}
 		s.MemoryUsed = uint64(float64(s.MemoryTotal) * random.Float64())
 		dirty := float64(s.MemoryUsed) * random.Float64()
@@ -160,8 +209,9 @@ func TestMoreIsNeverQuicker(t *testing.T) {
 func TestRangesAreRanges(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for range 3000 {
-		s := Sample{MemoryTotal: random.Uint64N(1 << 45), MemoryUsed: random.Uint64N(1 << 45), LinkRate: math.Pow(10, 12*random.Float64()), Ratio: 4 * random.Float64(),
-			DirtyRate: math.Pow(10, 11*random.Float64()) - 2, DiskBytes: random.Uint64N(1 << 50), CodecRate: random.Float64() * 1e9, SendRate: random.Float64() * 1e9,
+		s := Sample{MemoryTotal: random.Uint64N(1 << 45), MemoryUsed: random.Uint64N(1 << 45), LinkRate: math.Pow(10, 12*random.Float64()),
+			Codings:   []Coding{{Ratio: 4 * random.Float64(), Rate: random.Float64() * 1e9}, {Ratio: random.Float64()}},
+			DirtyRate: math.Pow(10, 11*random.Float64()) - 2, DiskBytes: random.Uint64N(1 << 50), SendRate: random.Float64() * 1e9,
 			Elapsed: time.Duration(random.Int64N(1e9)), Learned: Learned{Log: random.NormFloat64() * 9, Moves: random.IntN(5)},
 			AutoConverge: random.IntN(2) == 0, Timeout: time.Duration(random.Int64N(1e12)), Pause: random.IntN(2) == 0}
 		p := Predict(s)

@@ -15,19 +15,21 @@ type Plan struct {
 	Source      string        `json:"source"`
 	Destination string        `json:"destination"`
 	// Networks carry the streams together; the first one carries the control stream.
-	Networks    []Route              `json:"networks"`
-	Passed      []Passed             `json:"networks_passed_over,omitempty"`
-	MemoryBytes uint64               `json:"memory_bytes"`
-	Disks       []DiskPlan           `json:"disks"`
-	Codec       string               `json:"codec" doc:"how memory is coded on the wire; TCPIP: as it is"`
-	Encryption  string               `json:"encryption" doc:"cipher suite of the migration streams"`
-	Connections int                  `json:"connections" doc:"memory connections"`
-	Delegation  Delegation           `json:"delegation"`
-	LeftOut     []string             `json:"left_out,omitempty" doc:"parts of the definition that the destination does not take over"`
-	Performance settings.Performance `json:"performance_option" doc:"as agreed between the hosts"`
-	Notes       []string             `json:"notes,omitempty" doc:"what was decided otherwise than asked for, and why"`
-	Prediction  *Prediction          `json:"prediction,omitempty"`
-	Keeps       bool                 `json:"retain_vhd_copies_on_source,omitempty"`
+	Networks    []Route    `json:"networks"`
+	Passed      []Passed   `json:"networks_passed_over,omitempty"`
+	MemoryBytes uint64     `json:"memory_bytes"`
+	Disks       []DiskPlan `json:"disks"`
+	Codec       string     `json:"codec" doc:"how memory is coded on the wire; TCPIP: as it is"`
+	Encryption  string     `json:"encryption" doc:"cipher suite of the migration streams"`
+	Connections int        `json:"connections" doc:"memory connections: 1 is QEMU's plain stream, more are multifd channels"`
+	// ConnectionsReason says why there are so many.
+	ConnectionsReason string               `json:"connections_reason,omitempty" doc:"why there are so many, in words"`
+	Delegation        Delegation           `json:"delegation"`
+	LeftOut           []string             `json:"left_out,omitempty" doc:"parts of the definition that the destination does not take over"`
+	Performance       settings.Performance `json:"performance_option" doc:"as agreed between the hosts"`
+	Notes             []string             `json:"notes,omitempty" doc:"what was decided otherwise than asked for, and why"`
+	Prediction        *Prediction          `json:"prediction,omitempty"`
+	Keeps             bool                 `json:"retain_vhd_copies_on_source,omitempty"`
 }
 
 // Route is the migration network of the plan and the two addresses on it.

@@ -50,7 +50,7 @@ type Request struct {
 	IncludeStorage          bool   `json:"include_storage,omitempty" doc:"copy disks that the destination cannot see"`
 	DestinationStoragePath  string `json:"destination_storage_path,omitempty" doc:"directory on the destination for the copied disks"`
 	RetainVHDCopiesOnSource bool   `json:"retain_vhd_copies_on_source,omitempty" doc:"keep the source's disk files after the move"`
-	Connections             int    `json:"connections,omitempty" doc:"parallel memory connections (multifd); 0: one plain connection" minimum:"0" maximum:"16"`
+	Connections             int    `json:"connections,omitempty" doc:"memory connections: 1 is QEMU's plain stream, more are multifd channels; 0: chosen from networks, link and processors" minimum:"0" maximum:"16"`
 	MaxBlackoutMS           int    `json:"max_blackout_ms,omitempty" doc:"longest blackout that QEMU may plan for, in milliseconds; 0: QEMU's default (300)" minimum:"0" maximum:"60000"`
 	DryRun                  bool   `json:"dry_run,omitempty" doc:"stop after the plan; nothing is changed on either host"`
 	// Priority orders queued moves of a host, higher first; equal ones in the order of

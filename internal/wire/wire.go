@@ -161,6 +161,8 @@ type HostFacts struct {
 	Codecs []string `json:"codecs,omitempty"`
 	// Probes: the host takes streams that only measure the link.
 	Probes bool `json:"probes,omitempty"`
+	// CPUs are the processors of the host, 0: not said.
+	CPUs int `json:"cpus,omitempty"`
 }
 
 // Probe lets a destination recognise shared storage by content: a file of random
