@@ -19,10 +19,10 @@ type Stats struct {
 // another method runs.
 //
 // Besides the slots, PageSize each and out of the Budget, their memory taken
-// in pieces of 1 MiB, a Folder takes at most 4 MiB: 24 bytes a slot and 1 MiB of
-// tables to find them when it has all of MaxSlots, less when it has less; 1 MiB
-// for which pages were sent before; and up to three times the room of a block
-// while it is put together.
+// in pieces of 1 MiB, a Folder takes at most 6 MiB, on the heap: some 56 bytes for
+// each slot that it has, to find it; 2 MiB for when pages were sent that have no
+// slot, once there are such; and up to three times the room of a block, in which
+// it is put together.
 type Folder struct {
 	scan  Scanner
 	cache cache
