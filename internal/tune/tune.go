@@ -4,7 +4,10 @@
 // processors. It does no I/O.
 package tune
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // Mode is a way to code a block.
 type Mode uint8
@@ -65,13 +68,72 @@ type Host interface {
 }
 
 // Tuner chooses for one stream. Its methods may be called by two goroutines.
-type Tuner struct{}
+type Tuner struct {
+	host Host
+
+	mu      sync.Mutex
+	m       model
+	link    link
+	current Mode
+	trial   Mode // worth a block now and then; current when there is none
+	chosen  int  // blocks since the last trial
+	done    int  // blocks that were measured
+}
 
 // New makes the Tuner of a stream.
-func New(h Host) *Tuner { return &Tuner{} }
+func New(h Host) *Tuner {
+	return &Tuner{host: h, m: newModel(), link: newLink(), current: start, trial: start}
+}
+
+// start is the mode of the first blocks: not far from the best one on any link,
+// and what it shows of folding and of compression is what the others are judged by.
+const start = FoldS2
+
+// Expect tells the Tuner how fast the link of its stream is thought to be, in
+// bytes per second, where that was measured before. It is for before the first
+// block.
+func (t *Tuner) Expect(bytesPerSecond float64) {
+	if bytesPerSecond <= 0 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.link.ns = 1e9 / bytesPerSecond
+}
+
+// How often a block is a trial of another mode: soon in the beginning, when
+// little was measured.
+const (
+	trialEvery = 32
+	trialFirst = 6 // while less than trialSoon blocks were measured
+	trialSoon  = 48
+)
 
 // Next is the mode for the next block.
-func (t *Tuner) Next() Mode { return FoldFast }
+func (t *Tuner) Next() Mode {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.chosen++
+	every := trialEvery
+	if t.done < trialSoon {
+		every = trialFirst
+	}
+	if t.chosen < every || t.trial == t.current {
+		return t.current
+	}
+	t.chosen = 0
+	return t.trial
+}
 
 // Done takes the measurements of a block, in the order of sending.
-func (t *Tuner) Done(Block) {}
+func (t *Tuner) Done(b Block) {
+	if b.Raw <= 0 || b.Mode >= Mode(modeCount) {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.done++
+	t.m.learn(b, t.current, t.done)
+	t.link.learn(b.Wire, b.Idle, b.Write)
+	t.choose()
+}

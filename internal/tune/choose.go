@@ -1,0 +1,124 @@
+package tune
+
+import "math"
+
+const (
+	// Modes whose times differ by less than this take the same time.
+	same = 1.03
+	// keep is what the mode in use is favoured by, so that two equal ones do not
+	// take turns.
+	keep = 0.98
+	// A link that a mode uses for less than this part of the time is left alone;
+	// above it, a nanosecond of the link is worth one of a processor.
+	calm = 0.5
+	// Folding pays later, when pages come again that it has seen.
+	foldLater, foldNow = 0.85, 0.98
+)
+
+// price is what a mode takes per byte of the stream, in ns: of time, of the link,
+// and of processors.
+type price struct{ time, link, cpu float64 }
+
+// supply is what there is to pay with.
+type supply struct{ threads, processors float64 }
+
+func (t *Tuner) supply() supply {
+	threads, idle := max(t.host.Encoders(), 0.1), max(t.host.Idle(), 0)
+	elapsed := max(t.m.elapsed.v, 0.01)
+	// What is idle can be had, and what is used can be used otherwise. One processor
+	// can be had in any case: if that is not so, encoding shows it by its time.
+	return supply{
+		threads:    min(threads, max(1, idle+t.m.busy.v/elapsed)),
+		processors: max(1, idle+t.m.spent.v/elapsed),
+	}
+}
+
+// price of a mode, if encoding took slower times as long as it is thought to,
+// and the wire carried larger times as much.
+func (t *Tuner) price(mode Mode, s supply, slower, larger float64) price {
+	m := &t.m
+	scan := m.pass.v
+	if mode.Folds() {
+		scan = m.fold.v
+	}
+	encode := m.modes[mode].encode.v * slower
+	ratio := min(m.ratio(mode)*larger, 1)
+	p := price{link: ratio * t.link.ns, cpu: readCost + scan + encode + ratio*writeCost}
+	if mode.Folds() {
+		p.link *= foldNow
+	}
+	p.time = max(m.wait.v+scan, encode/s.threads, p.link, p.cpu/s.processors)
+	return p
+}
+
+// choose decides the mode in use, and what would be worth a trial.
+func (t *Tuner) choose() {
+	s := t.supply()
+	var prices [modeCount]price
+	best := math.Inf(1)
+	for i := range prices {
+		prices[i] = t.price(Mode(i), s, 1, 1)
+		if Mode(i) == t.current {
+			prices[i].time *= keep
+		}
+		best = min(best, prices[i].time)
+	}
+	mode, least := t.current, math.Inf(1)
+	for i, p := range prices {
+		if p.time > best*same {
+			continue
+		}
+		if c := cost(Mode(i), p, best, t.current); c < least {
+			mode, least = Mode(i), c
+		}
+	}
+	t.current = mode
+	t.trial = t.worthTrying(s, prices[mode].time)
+}
+
+// cost weighs processors against the link, among modes that take the same time.
+func cost(mode Mode, p price, time float64, current Mode) float64 {
+	link := p.link
+	if mode.Folds() {
+		link *= foldLater
+	}
+	c := p.cpu + max(0, link-calm*time)
+	if mode == current {
+		c *= keep
+	}
+	return c
+}
+
+// worthTrying is the mode that would be the best if what is not known of it were
+// in its favour. It never is one that would hold the others up.
+func (t *Tuner) worthTrying(s supply, time float64) Mode {
+	trial, least := t.current, time/same
+	for i := range t.m.modes {
+		mode := Mode(i)
+		if mode == Carry || mode == t.current {
+			continue
+		}
+		slower, larger := t.hope(mode)
+		if t.m.modes[i].encode.v > 3*max(time, 0.7) {
+			continue
+		}
+		if p := t.price(mode, s, slower, larger); p.time < least {
+			trial, least = mode, p.time
+		}
+	}
+	return trial
+}
+
+// hope is how much better a mode may be than it is thought to be.
+func (t *Tuner) hope(mode Mode) (slower, larger float64) {
+	e := &t.m.modes[mode].encode
+	switch age := t.done - e.last; {
+	case e.n == 0:
+		return 0.5, 0.85
+	case t.current == Carry && age > stale/2: // nothing is known of the content since
+		return 0.5, 0.5
+	case age > stale:
+		return 0.7, 0.9
+	}
+	return 0.9, 0.97
+}
