@@ -209,6 +209,7 @@ func (r *relays) init() { r.ctx, r.cancel = context.WithCancel(context.Backgroun
 
 // carry relays between a data stream and QEMU's connection until both end.
 func (r *relays) carry(st *stream.Stream, local net.Conn) {
+	local = r.tee(st, local)
 	if !r.own(func(ctx context.Context) { r.ended(stream.Relay(ctx, st, local)) }) {
 		local.Close()
 		st.Close()
