@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"testing"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 func TestUnknownBytesTravelAsTheyAre(t *testing.T) {
@@ -75,6 +77,20 @@ func TestEachKindOfPage(t *testing.T) {
 				t.Errorf("%d bytes, want at most %d", got, tc.most)
 			}
 		})
+	}
+}
+
+// The hash is not one that nobody can find two pages for.
+func TestPagesAreComparedNotOnlyTheirHashes(t *testing.T) {
+	a, b := randomBytes(PageSize, 3), randomBytes(PageSize, 4)
+	for _, key := range []uint64{1, 2} {
+		w := newWire(t, &fakeScanner{pieces: []piece{{PageSize, true, 1}, {PageSize, true, key}}}, 4)
+		w.all(a)
+		w.f.cache.put(0, 1, xxhash.Sum64(b), (*[PageSize]byte)(a), 1, never) // as if it were that of a
+		w.all(b)
+		if got, want := w.f.Stats(), (Stats{Pages: 2}); got != want {
+			t.Errorf("key %d: got %+v, want %+v", key, got, want)
+		}
 	}
 }
 

@@ -86,9 +86,13 @@ func FuzzFoldRoundTrip(f *testing.F) {
 	f.Add([]byte{0, 7, 2, 1, 0, 7, 4, 1, 9, 0, 7, 4, 1, 200, 1, 1, 3, 8, 6, 2, 17, 5, 2, 3}, []byte{}, uint8(2))
 	f.Add([]byte{2, 1, 2, 2, 2, 3, 2, 4, 4, 1, 1, 4, 2, 1, 4, 3, 1, 2, 4, 4, 4, 3, 4, 4, 5}, []byte{0, 255, 1, 20, 2, 3, 255}, uint8(1))
 	f.Add([]byte{0, 255, 0, 255, 2, 1, 5, 1, 77, 7, 1, 7, 1, 7, 1}, []byte{1, 1, 1, 2, 1, 1}, uint8(0))
+	dst, out := make([]byte, 0, blockRoom), make([]byte, 0, MaxRaw)
 	f.Fuzz(func(t *testing.T, p, how []byte, slots uint8) {
 		src, pieces := (*program)(&p).stream()
-		w := newWire(t, &fakeScanner{pieces: pieces}, int(slots%16))
+		w := &wire{t: t, f: NewFolder(&fakeScanner{pieces: pieces}, NewBudget(int(slots%16))),
+			u: NewUnfolder(NewBudget(int(slots % 16))), out: out}
+		defer w.f.Close()
+		defer w.u.Close()
 		steps := program(how)
 		given := 0 // bytes of src that the folder was shown
 		for len(src) > 0 {
@@ -99,7 +103,7 @@ func FuzzFoldRoundTrip(f *testing.F) {
 				w.f.Pass(src[:given])
 				src, given = src[given:], 0
 			default:
-				w.dst = make([]byte, 0, minRoom+(step>>4)*(PageSize+3))
+				w.dst = dst[: 0 : minRoom+(step>>4)*(PageSize+3)]
 				last := step%4 == 2 || len(steps) == 0
 				if last && len(steps) == 0 {
 					given = len(src)

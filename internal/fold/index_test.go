@@ -18,7 +18,7 @@ func TestAnIndexFindsWhatAMapFinds(t *testing.T) {
 		}
 		var x index
 		want := map[uint32]int{}
-		for i := range 50_000 {
+		for i := range 20_000 {
 			h, slot := hash(), r.IntN(1000)
 			switch r.IntN(3) {
 			case 0:
