@@ -35,7 +35,7 @@ func newBench() *cobra.Command {
 	f.StringVar(&o.Lab.Assets, "assets", "", "directory with bin/ and guest/; default: build of the source tree")
 	f.IntVar(&o.Rounds, "rounds", 5, "how often each way moves each guest over each link")
 	f.StringSliceVar(&o.Links, "links", nil, "speeds of the network between the hosts; default: 100M,1G,10G,unshaped")
-	f.StringSliceVar(&o.Guests, "guests", nil, "guests to move; default: all")
+	f.StringSliceVar(&o.Guests, "guests", nil, "guests to move: idle, database, build, storage; default: the first three")
 	f.StringSliceVar(&o.Ways, "ways", nil, "ways to move them; default: all")
 	f.BoolVar(&o.Storage, "storage", false, "also move a guest with its disk, at 1G and unshaped")
 	f.BoolVar(&o.Quick, "quick", false, "where links, guests and ways are not named, those of a run of some minutes")

@@ -44,10 +44,10 @@ func storageSubject() subject {
 	}
 }
 
-// selectSubjects gives the guests of these names; none stands for all, or for those
-// of a quick run.
-func selectSubjects(names []string, quick bool) ([]subject, error) {
-	all := subjects()
+// selectSubjects gives the guests of these names; none stands for all whose memory
+// is moved, or for those of a quick run. With storage, that of the storage move comes too.
+func selectSubjects(names []string, quick, storage bool) ([]subject, error) {
+	all := append(subjects(), storageSubject())
 	known := make([]string, len(all))
 	for i, s := range all {
 		known[i] = s.name
@@ -59,7 +59,9 @@ func selectSubjects(names []string, quick bool) ([]subject, error) {
 	}
 	var chosen []subject
 	for _, s := range all {
-		if slices.Contains(names, s.name) || len(names) == 0 && (s.quick || !quick) {
+		named := slices.Contains(names, s.name)
+		byDefault := len(names) == 0 && !s.disk && (s.quick || !quick)
+		if named || byDefault || s.disk && storage {
 			chosen = append(chosen, s)
 		}
 	}
