@@ -26,6 +26,9 @@ const (
 	// Of ten extents so many have bytes of real files, one after the other, the
 	// others random ones: what is compressed or encrypted already.
 	filesOfTen = 8
+	// After every fourth extent come zeros that are allocated, as deleted files and
+	// tables of a file system leave them.
+	zeroBytes = 4 << 20
 )
 
 // contentPath is the content as it was written, in the first host.
@@ -43,7 +46,15 @@ func (b *bench) fillDisk(ctx context.Context) error {
 		}
 	}
 	d := b.vm.Disks[0]
-	_, err := m.Run(ctx, "qemu-img", "convert", "-f", "raw", "-O", d.Format, contentPath, d.Path)
+	if _, err := m.Run(ctx, "qemu-img", "convert", "-f", "raw", "-O", d.Format, contentPath, d.Path); err != nil {
+		return err
+	}
+	// By another program: the conversion would make holes of zeros.
+	zero := []string{"qemu-io", "-f", d.Format}
+	for i := 0; i < extents; i += 4 {
+		zero = append(zero, "-c", fmt.Sprintf("write -q -P 0 %d %d", extentAt(i)+extentBytes, zeroBytes))
+	}
+	_, err := m.Run(ctx, append(zero, d.Path)...)
 	return err
 }
 
