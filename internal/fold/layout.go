@@ -42,7 +42,7 @@ const (
 // maxOp is room for one operation, and for one that waits to be counted up.
 const maxOp = 2 * binary.MaxVarintLen32
 
-// room is the least that a Fold needs for a block: for one page.
+// minRoom is the least that Fold needs for a block: that of one page.
 const minRoom = headerSize + PageSize + maxOp
 
 func zigzag(n int) uint64 { return uint64(n<<1 ^ n>>(bits.UintSize-1)) }
