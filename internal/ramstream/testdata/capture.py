@@ -36,12 +36,11 @@ class QEMU:
         if root:
             command = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" "$1/mnt" && exec chroot "$@"', work, root] + command
         self.process = subprocess.Popen(command)
-        while not os.path.exists(self.path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        while self.socket.connect_ex(self.path) != 0:
             if self.process.poll() is not None:
                 raise SystemExit("QEMU ended")
             time.sleep(0.05)
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.connect(self.path)
         self.file = self.socket.makefile("r")
         version = json.loads(self.file.readline())["QMP"]["version"]
         self.version, self.package = version["qemu"], version["package"]
