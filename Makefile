@@ -6,6 +6,8 @@
 #   make guest     kernel and initramfs of the lab's virtual machines in build/guest
 #   make demo      deps and build, then raise the lab and move a running VM there and back
 #   make test      vet, staticcheck, unit tests with the race detector, lab tests (as root), fuzzing
+#   make bench     measure moves beside libvirt's own, both generations of QEMU (as root, some hours)
+#   make bench-quick   the same in a few minutes: two links, two guests, one round
 #   make bench-directory   measure the directory side: 500 hosts, 10,000 users (as root)
 #   make lab-up    raise the lab "demo"; make lab-down removes every trace of it
 #   make clean     remove build/
@@ -22,7 +24,7 @@ FUZZTIME ?= 10s
 TESTFLAGS ?=
 UID := $(shell id -u)
 
-.PHONY: all deps build install guest demo test lint unit fuzz bench-directory lab-up lab-down clean
+.PHONY: all deps build install guest demo test lint unit fuzz bench bench-quick bench-report bench-directory lab-up lab-down clean
 
 all: build
 
@@ -80,6 +82,19 @@ fuzz:
 demo: deps
 	$(MAKE) build guest
 	$(BUILD)/bin/drover-lab demo
+
+# BENCHFLAGS=--resume goes on with a run that was cut short.
+BENCHFLAGS ?=
+bench: build guest
+	$(BUILD)/bin/drover-lab bench --storage --out $(BUILD)/bench.json $(BENCHFLAGS)
+	$(BUILD)/bin/drover-lab bench --storage --out $(BUILD)/bench-trixie.json --rootfs trixie $(BENCHFLAGS)
+	$(MAKE) bench-report
+
+bench-report:
+	$(BUILD)/bin/drover-lab bench-report --in $(BUILD)/bench.json --in $(BUILD)/bench-trixie.json
+
+bench-quick: build guest
+	$(BUILD)/bin/drover-lab bench --quick --rounds 1 --out $(BUILD)/bench-quick.json $(BENCHFLAGS)
 
 # A domain of 500 hosts and 10,000 users; writes build/bench-directory.json, fails when a target is missed.
 bench-directory: build

@@ -147,7 +147,8 @@ func (c *carrier) carry(a, b net.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		_, _ = a.Close(), b.Close()
+		_ = a.Close()
+		_ = b.Close()
 		return
 	}
 	c.conns = append(c.conns, a, b)
@@ -168,6 +169,11 @@ func oneWay(to, from net.Conn) {
 func (c *carrier) Close() {
 	_ = c.entry.Close()
 	_ = c.middle.Close()
+	c.end()
+}
+
+// end takes no more connections and ends those that there are.
+func (c *carrier) end() {
 	c.mu.Lock()
 	c.closed = true
 	for _, conn := range c.conns {

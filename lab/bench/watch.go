@@ -78,10 +78,11 @@ func (b *bench) boot(ctx context.Context) error {
 	b.say("guest %s boots", b.subject.name)
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
-	if _, err := b.watch.Alive(ctx); err != nil {
+	if _, err := b.watch.Wait(ctx, func(s guest.Status) bool { return s.Ready }); err != nil {
 		return fmt.Errorf("the guest does not come up: %w", err)
 	}
-	return nil
+	_, err = b.watch.VerifyNow(ctx)
+	return err
 }
 
 // forget ends the guest of before.
