@@ -11,6 +11,8 @@ const (
 	// A link that a mode uses for less than this part of the time is left alone;
 	// above it, a nanosecond of the link is worth one of a processor.
 	calm = 0.5
+	// A nanosecond of a processor is worth so much more when none is idle.
+	scarce = 4
 	// Folding pays later, when pages come again that it has seen.
 	foldLater, foldNow = 0.85, 0.98
 )
@@ -20,17 +22,14 @@ const (
 type price struct{ time, link, cpu float64 }
 
 // supply is what there is to pay with.
-type supply struct{ threads, processors float64 }
+type supply struct{ threads, processors, idle float64 }
 
 func (t *Tuner) supply() supply {
 	threads, idle := max(t.host.Encoders(), 0.1), max(t.host.Idle(), 0)
-	elapsed := max(t.m.elapsed.v, 0.01)
-	// What is idle can be had, and what is used can be used otherwise. One processor
-	// can be had in any case: if that is not so, encoding shows it by its time.
-	return supply{
-		threads:    min(threads, max(1, idle+t.m.busy.v/elapsed)),
-		processors: max(1, idle+t.m.spent.v/elapsed),
-	}
+	used := t.m.spent.v / max(t.m.elapsed.v, 0.01)
+	// What is idle can be had, and what is used can be used otherwise. Some can be
+	// had in any case: if that is not so, encoding shows it by its time.
+	return supply{threads, max(1, threads, idle+used), idle}
 }
 
 // price of a mode, if encoding took slower times as long as it is thought to,
@@ -41,9 +40,9 @@ func (t *Tuner) price(mode Mode, s supply, slower, larger float64) price {
 	if mode.Folds() {
 		scan = m.fold.v
 	}
-	encode := m.modes[mode].encode.v * slower
+	encode, work := m.modes[mode].encode.v*slower, m.modes[mode].work.v*slower
 	ratio := min(m.ratio(mode)*larger, 1)
-	p := price{link: ratio * t.link.ns, cpu: readCost + scan + encode + ratio*writeCost}
+	p := price{link: ratio * t.link.ns, cpu: readCost + scan + work + ratio*writeCost}
 	if mode.Folds() {
 		p.link *= foldNow
 	}
@@ -53,6 +52,9 @@ func (t *Tuner) price(mode Mode, s supply, slower, larger float64) price {
 
 // choose decides the mode in use, and what would be worth a trial.
 func (t *Tuner) choose() {
+	if !t.link.known {
+		return // what is written first goes into buffers
+	}
 	s := t.supply()
 	var prices [modeCount]price
 	best := math.Inf(1)
@@ -68,7 +70,7 @@ func (t *Tuner) choose() {
 		if p.time > best*same {
 			continue
 		}
-		if c := cost(Mode(i), p, best, t.current); c < least {
+		if c := cost(Mode(i), p, best, t.current, s.idle); c < least {
 			mode, least = Mode(i), c
 		}
 	}
@@ -77,12 +79,14 @@ func (t *Tuner) choose() {
 }
 
 // cost weighs processors against the link, among modes that take the same time.
-func cost(mode Mode, p price, time float64, current Mode) float64 {
+// Where no processor is idle, what a mode takes is taken from others, and the
+// program that sends is one of them.
+func cost(mode Mode, p price, time float64, current Mode, idle float64) float64 {
 	link := p.link
 	if mode.Folds() {
 		link *= foldLater
 	}
-	c := p.cpu + max(0, link-calm*time)
+	c := p.cpu*(1+scarce*max(0, 1-2*idle)) + max(0, link-calm*time)
 	if mode == current {
 		c *= keep
 	}
@@ -99,7 +103,7 @@ func (t *Tuner) worthTrying(s supply, time float64) Mode {
 			continue
 		}
 		slower, larger := t.hope(mode)
-		if t.m.modes[i].encode.v > 3*max(time, 0.7) {
+		if t.m.modes[i].encode.v*slower > 3*max(time, 0.7) {
 			continue
 		}
 		if p := t.price(mode, s, slower, larger); p.time < least {

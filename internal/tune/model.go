@@ -13,9 +13,9 @@ type model struct {
 	fold    average // to scan and fold
 	elapsed average // of the whole, as it went
 	spent   average // of processors, in all threads of this stream
-	busy    average // of those, in the encoders
 	modes   [modeCount]struct {
 		encode average
+		work   average // what of encode is on a processor
 		saving average // -ln(wire/raw): 0 is no smaller, and 0.7 is half
 	}
 }
@@ -48,7 +48,7 @@ func newModel() model {
 	var m model
 	m.pass.v, m.fold.v = priorPass, priorFold
 	for i, p := range priors {
-		m.modes[i].encode.v = p.encode
+		m.modes[i].encode.v, m.modes[i].work.v = p.encode, p.encode
 		m.modes[i].saving.v = max(-math.Log(p.ratio), minSaving)
 	}
 	return m
@@ -66,6 +66,8 @@ const (
 	forget = 6 << 20
 	// A value that is older than stale blocks counts as a guess.
 	stale = 64
+	// After sure blocks in a mode what changes is the world.
+	sure = 4
 	// A block of less than this says little: most of its time is not for its bytes.
 	small = 128 << 10
 )
@@ -100,11 +102,14 @@ func perByte(d time.Duration, raw int) float64 { return float64(max(d, 0)) / flo
 func (m *model) learn(b Block, current Mode, now int) {
 	raw := b.Raw
 	wait, fold, encode := perByte(b.Wait, raw), perByte(b.Fold, raw), perByte(b.Encode, raw)
+	work := encode
+	if b.Work > 0 {
+		work = min(perByte(b.Work, raw), encode)
+	}
 	ratio := float64(b.Wire) / float64(raw)
 	m.wait.learn(wait, raw, now)
 	m.elapsed.learn(perByte(b.Idle, raw)+perByte(b.Write, raw), raw, now)
-	m.spent.learn(readCost+fold+encode+ratio*writeCost, raw, now)
-	m.busy.learn(encode, raw, now)
+	m.spent.learn(readCost+fold+work+ratio*writeCost, raw, now)
 	if b.Mode.Folds() {
 		m.fold.learn(fold, raw, now)
 	} else {
@@ -115,10 +120,11 @@ func (m *model) learn(b Block, current Mode, now int) {
 	}
 	// What the mode in use shows holds for the others in proportion: the processors
 	// are taken, or the content changed. A trial says something about its mode alone,
-	// unless the mode in use says nothing.
-	all := b.Mode == current || current == Carry
+	// unless the mode in use says nothing; and so do the first blocks in a mode.
 	own := &m.modes[b.Mode]
+	all := (b.Mode == current || current == Carry) && (own.encode.n >= sure || !m.measured(b.Mode))
 	slower := own.encode.learn(max(encode, 0.01), raw, now)
+	harder := own.work.learn(max(work, 0.01), raw, now)
 	before := own.saving.v
 	own.saving.learnRatio(ratio, raw, now)
 	if !all {
@@ -127,9 +133,20 @@ func (m *model) learn(b Block, current Mode, now int) {
 	for i := range m.modes {
 		if o := &m.modes[i]; Mode(i) != Carry && o != own {
 			o.encode.v *= slower
+			o.work.v *= harder
 			o.saving.v = min(max(o.saving.v*own.saving.v/before, minSaving), maxSaving)
 		}
 	}
+}
+
+// measured tells whether another mode than this one was.
+func (m *model) measured(mode Mode) bool {
+	for i := range m.modes {
+		if Mode(i) != mode && m.modes[i].encode.n > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // learnRatio learns in terms of bytes, since it is those whose sum counts.

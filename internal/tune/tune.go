@@ -52,6 +52,8 @@ type Block struct {
 	Wait      time.Duration // until the program that sends had given it
 	Fold      time.Duration // for scanning and folding, which one goroutine does
 	Encode    time.Duration // for compressing, on one of the host's encoders
+	// Work is what of Encode the encoder was running on a processor; 0 is not known.
+	Work time.Duration
 	// Idle is how long the writing goroutine had nothing to write before this
 	// block, so that Idle and Write of all blocks together are the time that went
 	// by. Without it nobody can tell a link that is full from one that is not.
