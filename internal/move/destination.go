@@ -21,6 +21,7 @@ type destination struct {
 	open  wire.Open
 	offer wire.Offer
 	disks []wire.AdmittedDisk
+	facts virt.HostFacts // as the source was told
 	inc   Incoming
 	xml   string      // definition as admitted
 	vms   []*undoStep // what the VM takes over when it is this host's
@@ -134,10 +135,8 @@ func (d *destination) next(ctx context.Context) (env wire.Envelope, err error) {
 const quietSource = 2 * time.Minute
 
 func (d *destination) opened(ctx context.Context) error {
-	for _, p := range []Phase{Negotiate, Authorise} { // both are over once a stream is authenticated
-		if err := d.enter(ctx, p); err != nil {
-			return err
-		}
+	if err := d.enter(ctx, Negotiate, Authorise); err != nil { // both are over once a stream is authenticated
+		return err
 	}
 	return d.introduce(ctx)
 }
@@ -152,6 +151,7 @@ func (d *destination) introduce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.facts = f
 	return reply(ctx, d.conn, wire.KindOpened, wire.Opened{Session: id, Secret: secret, Facts: wire.HostFacts{
 		Host: d.m.opt.Host, UUID: f.UUID, LibvirtVersion: f.LibvirtVersion, QEMUVersion: f.QEMUVersion,
 		MemoryAvailable: f.MemoryAvailable, StorageRoots: d.m.opt.Roots, Incoming: d.m.opt.Settings().Incoming,
@@ -227,7 +227,7 @@ func (d *destination) prepare(ctx context.Context, env wire.Envelope) error {
 	if err := d.createVariables(def); err != nil {
 		return err
 	}
-	dir, err := d.makeSocketDir(ctx)
+	dir, err := d.makeSocketDir(d.facts)
 	if err != nil {
 		return err
 	}
@@ -258,10 +258,8 @@ func (d *destination) prepareQEMU(ctx context.Context, dir string, cookie []byte
 			return err
 		}
 	}
-	for _, p := range []Phase{Connect, Transfer} {
-		if err := d.enter(ctx, p); err != nil {
-			return err
-		}
+	if err := d.enter(ctx, Connect, Transfer); err != nil {
+		return err
 	}
 	return reply(ctx, d.conn, wire.KindPrepared, wire.Prepared{Cookie: cookie})
 }
@@ -298,10 +296,8 @@ func (d *destination) serveDisks(ctx context.Context, dir string) error {
 			return err
 		}
 	}
-	for _, p := range []Phase{Connect, Transfer} {
-		if err := d.enter(ctx, p); err != nil {
-			return err
-		}
+	if err := d.enter(ctx, Connect, Transfer); err != nil {
+		return err
 	}
 	return reply(ctx, d.conn, wire.KindPrepared, wire.Prepared{})
 }
@@ -342,12 +338,13 @@ func (d *destination) handover(ctx context.Context, env wire.Envelope) error {
 	d.summarise(handed, req)
 	d.update(func(_ *Record, p *private) { p.Verdict = wire.Running })
 	d.carryAutostart(ctx)
-	if err := d.enter(ctx, Confirm); err != nil {
-		// The VM runs, and the journal has finish: a restart would find the same.
-		d.log.Error("phase not journalled, going on", "phase", Confirm, "error", err)
-	}
+	// The VM runs, and the journal has finish, with which a restart would find the
+	// same: the source need not wait until it has confirm as well.
 	if err := reply(ctx, d.conn, wire.KindOutcome, wire.Outcome{Verdict: wire.Running, Cookie: cookie}); err != nil {
 		d.log.Info("source did not hear that the VM runs here; it will ask", "error", err)
+	}
+	if err := d.enter(ctx, Confirm); err != nil {
+		d.log.Error("phase not journalled, going on", "phase", Confirm, "error", err)
 	}
 	return nil
 }

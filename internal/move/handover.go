@@ -3,6 +3,7 @@ package move
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -149,6 +150,9 @@ func (s *source) confirm(ctx context.Context) error {
 	s.undo = nil // nothing of this is undone any more; see finally
 	defer s.finally()
 	s.summarise()
+	var remembering sync.WaitGroup
+	remembering.Go(s.remember)
+	defer remembering.Wait()
 	if s.out != nil {
 		if err := s.out.Confirm(ctx, s.outcome.Cookie, false); err != nil {
 			s.log.Warn("libvirt's confirm failed; removing the domain instead", "error", err)

@@ -247,14 +247,32 @@ func (s *source) recall(ctx context.Context, key string) lessons {
 	return out
 }
 
-// score compares the prediction with the move that is over, and remembers it for
-// the next one; nil without a prediction. The VM runs at the destination already.
+// score compares the prediction with the move that is over; nil without a
+// prediction that can be judged.
 func (s *source) score() *record.Score {
-	f := s.forecast
-	if f == nil || !f.Converges || s.paused || s.running.IsZero() {
+	f := s.judged()
+	if f == nil {
 		return nil
 	}
 	score := predict.Score(f.Prediction, s.running.Sub(f.began))
+	return &score
+}
+
+// judged is the prediction, if the move that is over shows whether it was right.
+func (s *source) judged() *forecast {
+	if f := s.forecast; f != nil && f.Converges && !s.paused && !s.running.IsZero() {
+		return f
+	}
+	return nil
+}
+
+// remember learns from the move for the next one. The VM runs at the destination
+// already.
+func (s *source) remember() {
+	f := s.judged()
+	if f == nil {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), journalTimeout)
 	defer cancel()
 	for _, key := range []string{s.dom.UUID, pairKey(s.req.Destination)} {
@@ -268,5 +286,4 @@ func (s *source) score() *record.Score {
 			s.log.Warn("prediction not remembered", "key", key, "error", err)
 		}
 	}
-	return &score
 }

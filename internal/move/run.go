@@ -1,6 +1,7 @@
 package move
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 
 	"drover/internal/fault"
 	"drover/internal/store"
+	"drover/internal/virt"
 	"drover/internal/wire"
 )
 
@@ -70,19 +72,24 @@ func (u *undoStep) keep() { u.do = nil }
 // enter is the only function that changes the phase. It makes the change
 // durable, then lets everybody know, then hosts fault injection. A context that
 // has ended stops it, except past the point of no return, where only the
-// destination's word ends a move.
-func (r *run) enter(ctx context.Context, p Phase) error {
-	if err := r.change(ctx, p); err != nil {
+// destination's word ends a move. Several phases are made durable in one step.
+func (r *run) enter(ctx context.Context, phases ...Phase) error {
+	if err := r.change(ctx, phases); err != nil {
 		return err
 	}
-	r.log.Info("phase", "phase", p)
-	if r.m.opt.Inject != nil {
-		return r.m.opt.Inject(ctx, r.rec.Role, p)
+	for _, p := range phases {
+		r.log.Info("phase", "phase", p)
+		if r.m.opt.Inject == nil {
+			continue
+		}
+		if err := r.m.opt.Inject(ctx, r.rec.Role, p); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-func (r *run) change(ctx context.Context, p Phase) error {
+func (r *run) change(ctx context.Context, phases []Phase) error {
 	r.order.Lock()
 	defer r.order.Unlock()
 	r.mu.Lock()
@@ -90,17 +97,23 @@ func (r *run) change(ctx context.Context, p Phase) error {
 		r.mu.Unlock()
 		return cause
 	}
-	if p == Handover || p == Finish {
-		r.committed = true
+	var events []Event
+	for _, p := range phases {
+		r.committed = r.committed || p == Handover || p == Finish
+		r.rec.Phase = p
+		events = append(events, Event{Kind: EventPhase, Phase: p})
 	}
-	r.rec.Phase = p
-	err := r.journal(Event{Kind: EventPhase})
+	err := r.journal(events...)
 	rec, seq := r.rec, r.seq
 	r.mu.Unlock()
-	if err == nil {
-		r.happened(rec, seq, Event{Kind: EventPhase})
+	if err != nil {
+		return err
 	}
-	return err
+	for i, p := range phases {
+		rec.Phase = p
+		r.happened(rec, seq-int64(len(phases)-1-i), Event{Kind: EventPhase})
+	}
+	return nil
 }
 
 // note journals an event that changes no phase.
@@ -125,18 +138,22 @@ func (r *run) happened(rec Record, seq int64, e Event) {
 	}
 }
 
-// journal writes record and event in one durable transaction. The caller holds mu.
-func (r *run) journal(e Event) error {
+// journal writes record and events in one durable transaction; events of no phase
+// are of the record's. The caller holds mu.
+func (r *run) journal(events ...Event) error {
 	now := r.m.opt.Now()
 	r.rec.Updated = now
-	r.seq++
-	e.Seq, e.Move, e.Time, e.Phase = r.seq, r.rec.ID, now, r.rec.Phase
-	row, ev, err := r.rows(e)
+	for i := range events {
+		r.seq++
+		e := &events[i]
+		e.Seq, e.Move, e.Time, e.Phase = r.seq, r.rec.ID, now, cmp.Or(e.Phase, r.rec.Phase)
+	}
+	row, evs, err := r.rows(events)
 	if err == nil {
 		// A durable change must not be half asked for: not the move's context.
 		ctx, cancel := context.WithTimeout(context.Background(), journalTimeout)
 		defer cancel()
-		err = r.m.opt.Store.PutMove(ctx, row, ev)
+		err = r.m.opt.Store.PutMove(ctx, row, evs...)
 	}
 	if err != nil {
 		return fault.Wrap(err, fault.StoreFailed, r.m.opt.Host)
@@ -150,22 +167,25 @@ func (r *run) journal(e Event) error {
 
 const journalTimeout = 30 * time.Second
 
-func (r *run) rows(e Event) (store.MoveRow, *store.EventRow, error) {
+func (r *run) rows(events []Event) (row store.MoveRow, evs []*store.EventRow, err error) {
 	body, err := json.Marshal(r.rec)
 	if err != nil {
-		return store.MoveRow{}, nil, err
+		return row, nil, err
 	}
 	priv, err := json.Marshal(r.priv)
 	if err != nil {
-		return store.MoveRow{}, nil, err
+		return row, nil, err
 	}
-	evBody, err := json.Marshal(e)
-	if err != nil {
-		return store.MoveRow{}, nil, err
+	for _, e := range events {
+		evBody, err := json.Marshal(e)
+		if err != nil {
+			return row, nil, err
+		}
+		evs = append(evs, &store.EventRow{Move: e.Move, Seq: e.Seq, Time: e.Time, Kind: string(e.Kind), Body: evBody})
 	}
-	row := store.MoveRow{ID: r.rec.ID, Role: string(r.rec.Role), Phase: string(r.rec.Phase), VM: r.rec.VM, UUID: r.rec.UUID,
+	row = store.MoveRow{ID: r.rec.ID, Role: string(r.rec.Role), Phase: string(r.rec.Phase), VM: r.rec.VM, UUID: r.rec.UUID,
 		Peer: r.rec.Peer, Created: r.rec.Created, Updated: r.rec.Updated, Ended: r.rec.Ended, Body: body, Private: priv}
-	return row, &store.EventRow{Move: e.Move, Seq: e.Seq, Time: e.Time, Kind: string(e.Kind), Body: evBody}, nil
+	return row, evs, nil
 }
 
 // wake tells watchers to look again. The caller holds mu.
@@ -287,12 +307,8 @@ func call(ctx context.Context, c Conn, host, peer string, k wire.Kind, req any, 
 
 // makeSocketDir makes the directory of the move's sockets, for QEMU's user and
 // nobody else: what passes through them is the guest's memory.
-func (r *run) makeSocketDir(ctx context.Context) (string, error) {
+func (r *run) makeSocketDir(f virt.HostFacts) (string, error) {
 	dir := r.m.socketDir(r.rec.ID)
-	f, err := r.m.opt.Hypervisor.Facts(ctx)
-	if err != nil {
-		return "", err
-	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o711); err != nil {
 		return "", fmt.Errorf("sockets of the move: %w", err)
 	}

@@ -396,7 +396,11 @@ func (s *source) params() virt.MigrationParams {
 // connect opens the local ends of the data streams, to which QEMU will connect,
 // and waits until the plan was told.
 func (s *source) connect(ctx context.Context) error {
-	dir, err := s.makeSocketDir(ctx)
+	f, err := s.facts(ctx)
+	if err != nil {
+		return err
+	}
+	dir, err := s.makeSocketDir(f)
 	if err != nil {
 		return err
 	}

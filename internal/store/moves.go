@@ -36,10 +36,10 @@ type Filter struct {
 	Limit      int // 0: no limit
 }
 
-// PutMove inserts or replaces a move, and appends event if it is not nil, in
-// one transaction. When it returns nil, both are on the disk; when it returns
-// an error, neither is.
-func (s *Store) PutMove(ctx context.Context, m MoveRow, event *EventRow) error {
+// PutMove inserts or replaces a move, and appends the events that are not nil, in
+// one transaction. When it returns nil, all are on the disk; when it returns
+// an error, none is.
+func (s *Store) PutMove(ctx context.Context, m MoveRow, events ...*EventRow) error {
 	err := s.inTx(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `
 INSERT INTO moves (id, role, phase, vm, uuid, peer, created, updated, ended, body, private)
@@ -49,11 +49,12 @@ ON CONFLICT (id) DO UPDATE SET role = excluded.role, phase = excluded.phase, vm 
 	body = excluded.body, private = excluded.private`,
 			m.ID, m.Role, m.Phase, m.VM, m.UUID, m.Peer, m.Created.UnixMicro(), m.Updated.UnixMicro(),
 			optional(m.Ended), blob(m.Body), blob(m.Private))
-		if err != nil || event == nil {
-			return err
+		for _, e := range events {
+			if err == nil && e != nil {
+				_, err = tx.ExecContext(ctx, `INSERT INTO events (move, seq, time, kind, body) VALUES (?, ?, ?, ?, ?)`,
+					e.Move, e.Seq, e.Time.UnixMicro(), e.Kind, blob(e.Body))
+			}
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO events (move, seq, time, kind, body) VALUES (?, ?, ?, ?, ?)`,
-			event.Move, event.Seq, event.Time.UnixMicro(), event.Kind, blob(event.Body))
 		return err
 	})
 	if err != nil {
