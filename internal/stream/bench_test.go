@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // BenchmarkRelay compares three ways between two local sockets, in turns within
@@ -36,13 +38,13 @@ func BenchmarkRelay(b *testing.B) {
 		{"tls", func(near, far net.Conn) func() { return plain(b, near, far, true) }},
 		{"tcp", func(near, far net.Conn) func() { return plain(b, near, far, false) }},
 	}
-	spent := make([]time.Duration, len(ways))
+	spent, worked := make([]time.Duration, len(ways)), make([]time.Duration, len(ways))
 	for b.Loop() {
 		for i, w := range ways {
 			qs, near := unixPair(b)
 			qd, far := unixPair(b)
 			wait := w.join(near, far)
-			start := time.Now()
+			start, before := time.Now(), processorTime(b)
 			go func() {
 				block := make([]byte, 256<<10)
 				for range size / len(block) {
@@ -57,6 +59,7 @@ func BenchmarkRelay(b *testing.B) {
 				b.Fatal(n, err)
 			}
 			spent[i] += time.Since(start)
+			worked[i] += processorTime(b) - before
 			qd.Close()
 			wait()
 			qs.Close()
@@ -65,10 +68,21 @@ func BenchmarkRelay(b *testing.B) {
 	rate := func(i int) float64 { return float64(b.N) * size / 1e6 / spent[i].Seconds() }
 	for i, w := range ways {
 		b.ReportMetric(rate(i), w.name+"-MB/s")
+		b.ReportMetric(worked[i].Seconds()/float64(b.N)/size*1e9, w.name+"-cpu-s/GB")
 	}
 	b.ReportMetric(rate(0)/rate(1), "relay/tls")
 	b.ReportMetric(rate(0)/rate(2), "relay/tcp")
 	b.ReportMetric(0, "ns/op")
+}
+
+// processorTime is what this process has used so far.
+func processorTime(t testing.TB) time.Duration {
+	t.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // plain joins the two sockets by io.Copy over a connection without frames.

@@ -84,6 +84,7 @@ func (s *Session) DialData(ctx context.Context, o DialOptions, kind Kind, index 
 			data = raw
 		}
 		raw.setPace(o.Pace)
+		raw.boundUnsent()
 		st = newStream(newLink(raw, data, o.names(), t, frameData), c, s)
 		return nil
 	})
@@ -109,7 +110,7 @@ func (o DialOptions) dial(ctx context.Context, kind Kind, next func(*wireConn, *
 	raw := &wireConn{Conn: tcp}
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	_ = raw.SetDeadline(deadline)
-	conn := tls.Client(raw, &tls.Config{
+	conn := tls.Client(&batch{wireConn: raw}, &tls.Config{
 		MinVersion: tls.VersionTLS13,
 		// Who the peer is, is proved by the exporter of this connection, which
 		// both the operator's Kerberos exchange and the session's MAC cover.

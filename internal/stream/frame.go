@@ -111,11 +111,15 @@ func parseHeader(b []byte) (header, error) {
 // readHeader reads and checks one header. io.EOF means that the connection
 // ended between frames; in the middle of one it is io.ErrUnexpectedEOF.
 func readHeader(r io.Reader) (header, error) {
-	var b [headerSize]byte
-	if _, err := io.ReadFull(r, b[:]); err != nil {
+	return readHeaderInto(r, make([]byte, headerSize))
+}
+
+// readHeaderInto is readHeader with room for the header, for many of them.
+func readHeaderInto(r io.Reader, b []byte) (header, error) {
+	if _, err := io.ReadFull(r, b); err != nil {
 		return header{}, err
 	}
-	return parseHeader(b[:])
+	return parseHeader(b)
 }
 
 // readPayload reads n bytes into new memory, which grows with what arrives, not

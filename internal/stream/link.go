@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -28,9 +29,11 @@ var (
 // closed and the connection is cut; close waits for them.
 type link struct {
 	raw  *wireConn
-	conn net.Conn // TLS over raw
-	who  names
-	t    Timing
+	conn net.Conn // TLS over raw, or raw
+	// batch is what lies between the two, nil where nothing does.
+	batch *batch
+	who   names
+	t     Timing
 	// carries is frameData or frameMessage, the one type of payload that the
 	// peer may send.
 	carries frameType
@@ -72,12 +75,16 @@ func (c chunk) free() {
 }
 
 func newLink(raw *wireConn, conn net.Conn, who names, t Timing, carries frameType) *link {
-	return &link{
+	l := &link{
 		raw: raw, conn: conn, who: who, t: t, carries: carries,
 		wlock: make(chan struct{}, 1), in: make(chan chunk), dead: make(chan struct{}),
 		doneOut: make(chan struct{}), kick: make(chan struct{}, 1),
 		readerDone: make(chan struct{}), pingerDone: make(chan struct{}),
 	}
+	if t, ok := conn.(*tls.Conn); ok && carries == frameData {
+		l.batch, _ = t.NetConn().(*batch)
+	}
+	return l
 }
 
 // start clears the handshake's deadlines and starts the goroutines.
@@ -130,8 +137,9 @@ func (l *link) read() {
 // as long as the peer gives signs of life, and reading them is this function's
 // task.
 func (l *link) readFrames() error {
+	room := make([]byte, headerSize)
 	for {
-		h, err := readHeader(l.conn)
+		h, err := readHeaderInto(l.conn, room)
 		if err != nil {
 			return err
 		}
@@ -275,13 +283,27 @@ func (l *link) write(frame []byte) error {
 	if frameType(frame[0]) == frameEOF {
 		l.sentEOF.Store(true)
 	}
-	_, err := l.conn.Write(frame)
+	err := l.put(frame)
 	<-l.wlock
 	if err != nil {
 		return l.writeFailed(err)
 	}
 	l.framesOut.Add(1)
 	return nil
+}
+
+// put writes a frame to the connection, in as few pieces as may be.
+func (l *link) put(frame []byte) error {
+	if l.batch == nil || len(frame) <= leastBatch {
+		_, err := l.conn.Write(frame)
+		return err
+	}
+	l.batch.begin()
+	_, err := l.conn.Write(frame)
+	if ferr := l.batch.flush(); err == nil {
+		err = ferr
+	}
+	return err
 }
 
 // writeFailed waits a moment for the reader, which may be about to find the

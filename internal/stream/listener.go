@@ -244,7 +244,7 @@ func (l *Listener) greet(ctx context.Context, raw *wireConn, who names, release 
 	if err := l.welcome(raw); err != nil {
 		return err
 	}
-	conn := tls.Server(raw, l.tls)
+	conn := tls.Server(&batch{wireConn: raw}, l.tls)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return fmt.Errorf("TLS: %w", err)
 	}
@@ -302,6 +302,7 @@ func (l *Listener) attach(raw *wireConn, conn *tls.Conn, who names, kind Kind, s
 		data = raw
 	}
 	raw.setPace(l.o.Pace)
+	raw.boundUnsent()
 	st := newStream(newLink(raw, data, who, l.o.Timing, frameData), c, s)
 	st.link.start()
 	if err := s.deliver(st, who); err != nil {
