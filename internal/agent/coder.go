@@ -33,7 +33,8 @@ func (c *coder) code(st *stream.Stream, local net.Conn) net.Conn {
 		how.Scanner = ramstream.New()
 	case stream.KindDisk:
 		how.Scanner = nbd.New()
-		local = nbd.Sparse(local)
+		// The destination makes each disk anew, for one connection to write to.
+		local = nbd.Sparse(local, st.Index()&(1<<channelBits-1) == 0)
 	default:
 		return local
 	}

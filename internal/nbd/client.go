@@ -15,6 +15,7 @@ type client struct {
 	// next one belongs.
 	left   uint64
 	offset uint64
+	length uint64 // of the request's range
 
 	extended  bool // the client asked for extended headers
 	named     bool // it ended the negotiation with NBD_OPT_EXPORT_NAME
@@ -102,11 +103,13 @@ func (c *client) request() bool {
 	c.offset = binary.BigEndian.Uint64(c.head[16:])
 	payload := command == cmdWrite
 	if c.need == extendedLen {
-		c.left = binary.BigEndian.Uint64(c.head[24:])
-		payload = c.flags()&flagPayloadLen != 0
+		c.length = binary.BigEndian.Uint64(c.head[24:])
+		// QEMU's client does not set the flag on writes, and its server does not ask.
+		payload = payload || c.flags()&flagPayloadLen != 0
 	} else {
-		c.left = uint64(binary.BigEndian.Uint32(c.head[24:]))
+		c.length = uint64(binary.BigEndian.Uint32(c.head[24:]))
 	}
+	c.left = c.length
 	switch {
 	case command > cmdLast || payload && c.left >= 1<<32: // payloads have no more ("Extended headers")
 		return c.end(lost)

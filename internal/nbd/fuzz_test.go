@@ -82,26 +82,34 @@ func FuzzScanner(f *testing.F) {
 func FuzzSparse(f *testing.F) {
 	zeros, data := make([]byte, 20000), random(9000, 2)
 	first := negotiation(8, 10, optExtendedHeaders)
-	f.Add(taking(), join(first, write(1, 512, zeros), write(2, 1000, data), write(3, 0, zeros[:100]), request(1, cmdWrite, 4, 5000, 512, zeros[:512])), []byte{1, 200, 3}, uint16(999))
-	f.Add(taking(), join(first, extendedRequest(flagPayloadLen, cmdWrite, 1, 0, 9000, zeros[:9000]), extendedRequest(flagPayloadLen, cmdWrite, 1, 64, 900, data[:900])), []byte{255, 255}, uint16(60000))
-	f.Add(taking(), join(first, write(1, 0, data), write(2, 100, zeros[:5000]), write(3, 3, append(zeros[:50:50], 1)))[:14000], []byte{}, uint16(5))
-	f.Add(join(welcome(3), export(1), reply(optGo, repAck, nil)), join(first, write(1, 0, zeros)), []byte{7}, uint16(77))
-	f.Add(random(100, 1), random(1000, 1), []byte{1}, uint16(1))
-	f.Fuzz(func(t *testing.T, server, client, cuts []byte, read uint16) {
-		out := through(t, server, client, chunks(cuts), int(read)+1)
+	f.Add(taking(), join(first, write(1, 512, zeros), write(2, 1000, data), write(3, 0, zeros[:100]), request(1, cmdWrite, 4, 5000, 512, zeros[:512])), []byte{1, 200, 3}, uint16(999), false)
+	f.Add(taking(), join(first, extendedRequest(flagPayloadLen, cmdWrite, 1, 0, 9000, zeros[:9000]), extendedRequest(flagPayloadLen, cmdWrite, 1, 64, 900, data[:900])), []byte{255, 255}, uint16(60000), true)
+	f.Add(taking(), join(first, write(1, 0, data), write(2, 100, zeros[:5000]), write(3, 3, append(zeros[:50:50], 1)))[:14000], []byte{}, uint16(5), true)
+	f.Add(join(welcome(3), export(1), reply(optGo, repAck, nil)), join(first, write(1, 0, zeros)), []byte{7}, uint16(77), true)
+	f.Add(taking(), join(first, request(2, cmdWriteZeroes, 1, 0, 70000, nil), write(2, 65536, data), request(2, cmdWriteZeroes, 3, 70000, 512, nil),
+		write(4, 140000, zeros), write(5, 140000, data), write(6, 140000, zeros)), []byte{7}, uint16(77), true)
+	f.Add(random(100, 1), random(1000, 1), []byte{1}, uint16(1), false)
+	f.Fuzz(func(t *testing.T, server, client, cuts []byte, read uint16, fresh bool) {
+		out := through(t, fresh, server, client, chunks(cuts), int(read)+1)
 		if bytes.Equal(out, client) {
 			return
 		}
-		want, got := disk{content: random(64<<10, 5)}, disk{content: random(64<<10, 5)}
-		wantErr, gotErr := want.run(client), got.run(out)
-		if !bytes.Equal(want.content, got.content) {
-			t.Error("the disks differ")
+		if len(out) > len(client) {
+			t.Errorf("%d bytes of %d", len(out), len(client))
 		}
-		if !bytes.Equal(want.other, got.other) {
-			t.Error("the requests differ")
-		}
-		if (wantErr == nil) != (gotErr == nil) || got.rewrites <= want.rewrites || got.wire >= want.wire {
-			t.Errorf("%v, %v; %d requests for zeros of %d; %d bytes of %d", wantErr, gotErr, got.rewrites, want.rewrites, got.wire, want.wire)
+		for _, trims := range []bool{false, true} {
+			before := make([]byte, 256<<10)
+			if !fresh {
+				before = random(64<<10, 5)
+			}
+			want, got := disk{content: before, trims: trims}, disk{content: bytes.Clone(before), trims: trims}
+			wantErr, gotErr := want.run(client), got.run(out)
+			if !bytes.Equal(want.content, got.content) {
+				t.Errorf("the disks differ (trims %v)", trims)
+			}
+			if !bytes.Equal(want.other, got.other) || (wantErr == nil) != (gotErr == nil) {
+				t.Errorf("the requests differ: %v, %v", wantErr, gotErr)
+			}
 		}
 	})
 }

@@ -36,13 +36,16 @@ const (
 	infoExport    = 0
 	infoBlockSize = 3
 
-	flagSendWriteZeroes = 1 << 6 // transmission flags
+	flagSendTrim        = 1 << 5 // transmission flags
+	flagSendWriteZeroes = 1 << 6
 
 	cmdWrite       = 1
+	cmdTrim        = 4
 	cmdWriteZeroes = 6
 	cmdLast        = 8 // NBD_CMD_RESIZE; none is known beyond it
 
 	flagFUA        = 1 << 0 // command flags
+	flagNoHole     = 1 << 1
 	flagPayloadLen = 1 << 5
 
 	clientFlagsLen = 4

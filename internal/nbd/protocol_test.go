@@ -126,16 +126,14 @@ func (w *wire) SetWriteDeadline(time.Time) error { return nil }
 // disk is what becomes of a disk by what a client sends, told the long way round
 // and without the package's own code, and what it sends besides.
 type disk struct {
-	content  []byte
-	other    []byte // everything that is not the header or payload of a write
-	rewrites int    // requests to write zeros
-	wire     int
+	content []byte
+	other   []byte // everything that is not the header or payload of a write
+	trims   bool   // the server heeds requests to trim
 }
 
 // run interprets what a client sends, from its first byte on. It ends at what is
 // cut off or not understood, which then counts as other.
 func (d *disk) run(b []byte) error {
-	d.wire = len(b)
 	r := bytes.NewReader(b)
 	next := func(n uint64) []byte {
 		if n > uint64(r.Len()) {
@@ -186,7 +184,7 @@ func (d *disk) request(magic []byte, next func(uint64) []byte) error {
 	} else {
 		length = uint64(be.Uint32(head[24:]))
 	}
-	payload := wide && flags&(1<<5) != 0 || !wide && command == 1
+	payload := wide && flags&(1<<5) != 0 || command == 1
 	var data []byte
 	if payload {
 		data = next(length)
@@ -195,21 +193,18 @@ func (d *disk) request(magic []byte, next func(uint64) []byte) error {
 			return io.ErrUnexpectedEOF
 		}
 	}
-	switch command {
-	case 1:
-		// The header's flags but for the one that tells of a payload.
-		d.other = append(append(d.other, head[:4]...), byte(flags>>8), byte(flags)&^(1<<5))
-		d.other = append(d.other, head[8:]...)
-		d.put(offset, data)
-	case 6:
-		d.rewrites++
-		d.other = append(d.other, head[:6]...)
-		d.other = append(d.other, head[8:]...)
-		if length < 1<<32 {
-			d.zero(offset, length)
-		}
-	default:
+	if command != 1 && command != 4 && command != 6 {
 		d.other = append(append(d.other, head...), data...)
+		return nil
+	}
+	// Of the flags, those count that do not say how zeros are stored or sent.
+	d.other = append(append(d.other, head[:4]...), byte(flags>>8), byte(flags)&^(1<<5|1<<1))
+	d.other = append(d.other, head[8:]...)
+	switch {
+	case command == 1:
+		d.put(offset, data)
+	case command == 6 || d.trims:
+		d.zero(offset, length)
 	}
 	return nil
 }
@@ -227,10 +222,10 @@ func (d *disk) zero(offset, length uint64) {
 }
 
 // through gives what comes out of Sparse of what a client sends.
-func through(t testing.TB, server, client []byte, piece func(int) int, read int) []byte {
+func through(t testing.TB, fresh bool, server, client []byte, piece func(int) int, read int) []byte {
 	t.Helper()
 	w := &wire{b: client, piece: piece, err: io.EOF}
-	s := Sparse(w)
+	s := Sparse(w, fresh)
 	if _, err := s.Write(server); err != nil || !bytes.Equal(w.sent, server) {
 		t.Fatalf("what the server says does not arrive: %v", err)
 	}

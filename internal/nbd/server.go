@@ -21,10 +21,13 @@ type server struct {
 }
 
 // limits are those of a request to write zeros.
-type limits struct{ least, most uint32 }
+type limits struct {
+	least, most uint32
+	trim        bool // the server takes requests to trim as well
+}
 
 // noLimits holds where the server names none.
-var noLimits = limits{1, 1<<32 - 1}
+var noLimits = limits{least: 1, most: 1<<32 - 1}
 
 const (
 	greetingLen  = 18
@@ -106,8 +109,9 @@ func (s *server) info() {
 	b := s.head[replyLen:s.need]
 	switch kind := binary.BigEndian.Uint16(b); {
 	case kind == infoExport && len(b) == exportLen:
-		s.writeZeroes = binary.BigEndian.Uint16(b[10:])&flagSendWriteZeroes != 0
+		flags := binary.BigEndian.Uint16(b[10:])
+		s.writeZeroes, s.limits.trim = flags&flagSendWriteZeroes != 0, flags&flagSendTrim != 0
 	case kind == infoBlockSize && len(b) == blockSizeLen:
-		s.limits = limits{max(1, binary.BigEndian.Uint32(b[2:])), binary.BigEndian.Uint32(b[10:])}
+		s.limits.least, s.limits.most = max(1, binary.BigEndian.Uint32(b[2:])), binary.BigEndian.Uint32(b[10:])
 	}
 }

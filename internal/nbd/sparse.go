@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"io"
 	"net"
 	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -21,30 +25,50 @@ const (
 // connection to the client; the result takes its place. What the client sent
 // comes out of Read; what goes to it through Write shows what the server takes.
 //
-// A request keeps its cookie, offset, length and NBD_CMD_FLAG_FUA. The server may
-// make a hole of it, because NBD_CMD_FLAG_NO_HOLE is not set: this is for disks
-// that were made sparse, not for one whose room was set aside on purpose. Its
-// reply has the same form as that to a write, and so needs no change. A write with
-// one byte that is not zero goes on as it is.
+// A request keeps its cookie, offset, length and NBD_CMD_FLAG_FUA. Its reply has
+// the same form as that to a write, and so needs no change. A write with one byte
+// that is not zero goes on as it is.
+//
+// The server may make holes of zeros: NBD_CMD_FLAG_NO_HOLE is not set, and is
+// taken away where the client set it, as QEMU 10 does when libvirt copies a disk.
+// This is for disks that were made sparse, not for one whose room was set aside on
+// purpose.
+//
+// fresh says more of the disk: that it is new and all zeros, and that nobody else
+// writes to it. Then zeros where nothing was written yet change nothing, and
+// become requests to trim ("NBD_CMD_TRIM"): whether the server heeds one or not,
+// such a place stays zeros. QEMU sets room aside for zeros that it writes
+// to a raw image which libvirt gave it without discard='unmap', but not for these.
 //
 // While a write's payload has been zeros so far, they are counted and not kept, so
-// a connection takes inputSize bytes of memory whatever the client sends. Nothing
-// is held back but an unfinished header and such a payload, of both of which the
-// rest is on its way; when the client's data end early, what there was of them
-// comes out before the end. After a deadline that passed, Read may be called
-// again.
+// a connection takes 128 KiB of memory whatever the client sends, and a fresh
+// disk 2 MiB besides for each TiB with data. Nothing is held back but an
+// unfinished header and such a payload, of both of which the rest is on its way;
+// when the client's data end early, what there was of them comes out before
+// the end. After a deadline that passed, Read may be called again.
 //
-// One goroutine may read and one may write at a time. CloseWrite is passed on.
-func Sparse(c net.Conn) net.Conn {
-	return &sparse{Conn: c, from: newClient(), server: server{limits: noLimits}}
+// The result has CloseWrite, and Poll(p), a Read that gives 0 and no error instead
+// of waiting. One goroutine may read or poll and one may write at a time.
+func Sparse(c net.Conn, fresh bool) net.Conn {
+	s := &sparse{Conn: c, fresh: fresh, from: newClient(), server: server{limits: noLimits}}
+	if sc, ok := c.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			s.polls = poll{raw: raw}
+			s.polls.look = s.polls.try
+		}
+	}
+	return s
 }
 
 type sparse struct {
 	net.Conn
 	server server // of Write; agreed is for Read
+	fresh  bool
 
 	// All of Read.
+	polls poll
 	from  client
+	data  written
 	in    []byte // what was read and has not come out
 	room  *[inputSize]byte
 	head  []byte // of a header: what has to come out first,
@@ -73,11 +97,16 @@ func (s *sparse) CloseWrite() error {
 }
 
 // Read gives what the client sent, with its zeros as requests.
-func (s *sparse) Read(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
-	}
-	for {
+func (s *sparse) Read(p []byte) (int, error) { return s.read(p, s.Conn.Read) }
+
+// Poll is a Read that does not wait: it gives 0 and no error when there is nothing
+// yet, or when the connection cannot tell.
+func (s *sparse) Poll(p []byte) (int, error) { return s.read(p, s.polls.read) }
+
+// read gives what there is, and asks for more while there is nothing. more may give
+// nothing and no error.
+func (s *sparse) read(p []byte, more func([]byte) (int, error)) (int, error) {
+	for len(p) > 0 {
 		if n := s.give(p); n > 0 {
 			return n, nil
 		}
@@ -85,7 +114,7 @@ func (s *sparse) Read(p []byte) (int, error) {
 			return 0, s.err
 		}
 		if b := s.direct(p); b != nil {
-			n, err := s.Conn.Read(b)
+			n, err := more(b)
 			if s.from.at != lost {
 				s.from.took(n)
 			}
@@ -94,16 +123,15 @@ func (s *sparse) Read(p []byte) (int, error) {
 		if s.room == nil {
 			s.room = new([inputSize]byte)
 		}
-		n, err := s.Conn.Read(s.room[:])
+		n, err := more(s.room[:])
 		s.in = s.room[:n]
-		switch {
-		case err == nil:
-		case !errors.Is(err, os.ErrDeadlineExceeded):
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 			s.err = err
-		case n == 0:
+		} else if n == 0 {
 			return 0, err
 		}
 	}
+	return 0, nil
 }
 
 // direct is where the next bytes may be read to when they need no look; else nil.
@@ -148,28 +176,51 @@ func (s *sparse) give(p []byte) (n int) {
 	return n
 }
 
-// header takes bytes of a header. A request whose payload may become zeros is
-// held back.
+// header takes bytes of a header, and decides what becomes of its request.
 func (s *sparse) header() {
 	n, complete := s.from.gather(s.in)
 	s.in = s.in[n:]
-	switch {
-	case !complete:
-	case s.from.at == inPayload && s.may():
-		s.hold, s.held = true, 0
-	default:
-		s.head = s.from.head[:s.from.got]
+	if !complete {
+		return
+	}
+	s.head = s.from.head[:s.from.got]
+	if len(s.head) < requestLen || s.from.at == lost {
+		return
+	}
+	limits := s.server.agreed.Load()
+	switch s.from.command() {
+	case cmdWrite:
+		if s.hold = s.may(limits); s.hold {
+			s.head, s.held = nil, 0
+		} else if s.fresh && limits != nil {
+			s.data.mark(s.from.offset, s.from.length)
+		}
+	case cmdWriteZeroes:
+		if limits != nil && s.from.flags()&^(flagFUA|flagNoHole) == 0 {
+			s.nothing(limits, s.from.offset)
+		}
 	}
 }
 
 // may tells whether the write in the header could be a request for zeros.
-func (s *sparse) may() bool {
-	limits := s.server.agreed.Load()
+func (s *sparse) may(l *limits) bool {
 	known := uint16(flagFUA)
 	if s.from.got == extendedLen {
 		known |= flagPayloadLen
 	}
-	return limits != nil && s.from.flags()&^known == 0 && limits.allow(s.from.offset, s.from.left)
+	return l != nil && s.from.flags()&^known == 0 && l.allow(s.from.offset, s.from.length)
+}
+
+// nothing makes the request in the header, whose range is to be zeros from then on,
+// into the one that takes the least room.
+func (s *sparse) nothing(l *limits, offset uint64) {
+	s.head = s.from.head[:s.from.got]
+	command := uint16(cmdWriteZeroes)
+	if s.fresh && l.trim && s.data.clean(offset, s.from.length) {
+		command = cmdTrim
+	}
+	binary.BigEndian.PutUint16(s.head[4:], s.from.flags()&flagFUA)
+	binary.BigEndian.PutUint16(s.head[6:], command)
 }
 
 // count looks at the payload of a write that is held back.
@@ -184,9 +235,7 @@ func (s *sparse) count() {
 	s.from.took(len(b))
 	if s.from.at != inPayload { // that was all of it
 		s.hold = false
-		s.head = s.from.head[:s.from.got]
-		binary.BigEndian.PutUint16(s.head[4:], s.from.flags()&^flagPayloadLen)
-		binary.BigEndian.PutUint16(s.head[6:], cmdWriteZeroes)
+		s.nothing(s.server.agreed.Load(), s.from.offset-s.held)
 	}
 }
 
@@ -194,6 +243,9 @@ func (s *sparse) count() {
 func (s *sparse) release() {
 	s.hold = false
 	s.head, s.zeros = s.from.head[:s.from.got], s.held
+	if s.fresh {
+		s.data.mark(s.from.offset-s.held, s.from.length)
+	}
 }
 
 // flush lets out what the end of the data has cut off; false when there is
@@ -227,4 +279,43 @@ func allZero(b []byte) bool {
 		b = b[n:]
 	}
 	return true
+}
+
+// poll reads a socket of the kernel's without waiting.
+type poll struct {
+	raw  syscall.RawConn // nil: the connection is no such socket
+	look func(fd uintptr) bool
+
+	// Of the call that is under way.
+	buf []byte
+	n   int
+	err error
+}
+
+func (p *poll) try(fd uintptr) bool {
+	for {
+		if p.n, p.err = unix.Read(int(fd), p.buf); p.err != unix.EINTR {
+			return true
+		}
+	}
+}
+
+func (p *poll) read(b []byte) (int, error) {
+	if p.raw == nil {
+		return 0, nil
+	}
+	p.buf = b
+	err := p.raw.Read(p.look)
+	p.buf = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case p.err == unix.EAGAIN:
+		return 0, nil
+	case p.err != nil:
+		return 0, os.NewSyscallError("read", p.err)
+	case p.n == 0:
+		return 0, io.EOF
+	}
+	return p.n, nil
 }

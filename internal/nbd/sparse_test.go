@@ -33,17 +33,72 @@ func TestSparseMakesWritesOfZerosIntoRequestsForZeros(t *testing.T) {
 		request(2, cmdWrite, 9, 9*mib, 4096, zeros[:4096]), request(0, 3, 10, 0, 0, nil), request(0, 2, 0, 0, 0, nil))
 	for name, piece := range pieces {
 		for _, read := range []int{1, 1000, 256 << 10, 8 * mib} {
-			if got := through(t, taking(), stream, piece, read); !bytes.Equal(got, want) {
+			if got := through(t, false, taking(), stream, piece, read); !bytes.Equal(got, want) {
 				t.Errorf("%s, read by %d: %d bytes, want %d; differ at %d", name, read, len(got), len(want), differ(got, want))
 			}
 		}
 	}
-	wide := join(negotiation(8, optExtendedHeaders), extendedRequest(flagPayloadLen|flagFUA, cmdWrite, 2, mib, mib, zeros[:mib]),
+	// QEMU's client leaves the flag away.
+	wide := join(negotiation(8, optExtendedHeaders), extendedRequest(0, cmdWrite, 1, mib, mib, zeros[:mib]), extendedRequest(2, cmdWriteZeroes, 1, 0, 1<<40, nil),
+		extendedRequest(flagPayloadLen|flagFUA, cmdWrite, 2, mib, mib, zeros[:mib]),
 		extendedRequest(flagPayloadLen, cmdWrite, 3, mib, mib, data[:mib]), extendedRequest(flagPayloadLen, 7, 4, 0, 8, zeros[:8]))
-	want = join(negotiation(8, optExtendedHeaders), extendedRequest(flagFUA, cmdWriteZeroes, 2, mib, mib, nil),
+	want = join(negotiation(8, optExtendedHeaders), extendedRequest(0, cmdWriteZeroes, 1, mib, mib, nil), extendedRequest(0, cmdWriteZeroes, 1, 0, 1<<40, nil),
+		extendedRequest(flagFUA, cmdWriteZeroes, 2, mib, mib, nil),
 		extendedRequest(flagPayloadLen, cmdWrite, 3, mib, mib, data[:mib]), extendedRequest(flagPayloadLen, 7, 4, 0, 8, zeros[:8]))
-	if got := through(t, taking(), wide, nil, 64<<10); !bytes.Equal(got, want) {
+	if got := through(t, false, taking(), wide, nil, 64<<10); !bytes.Equal(got, want) {
 		t.Errorf("extended headers: %d bytes, want %d", len(got), len(want))
+	}
+}
+
+// Where nothing was written, zeros need no room and no request for them.
+func TestSparseTrimsWhereAFreshDiskIsZeroAnyway(t *testing.T) {
+	zeros, data, far := make([]byte, mib), random(mib, 1), uint64(9)<<40
+	in := join(negotiation(8), request(2, cmdWriteZeroes, 1, 0, 16*mib, nil), write(2, mib, zeros), write(3, 2*mib+512, data[:512]),
+		request(1, cmdWrite, 4, 2*mib, 512, zeros[:512]), request(3, cmdWriteZeroes, 5, 2*mib+64<<10, mib, nil), write(6, mib, zeros),
+		write(7, 3*mib, append(zeros[:mib-1:mib-1], 1)), write(8, 3*mib+8192, zeros[:4096]), request(16, cmdWriteZeroes, 9, 0, 512, nil),
+		write(10, far-512, zeros[:512]), write(11, far, data[:512]), write(12, 0, zeros[:512]))
+	out := join(negotiation(8), request(0, cmdTrim, 1, 0, 16*mib, nil), request(0, cmdTrim, 2, mib, mib, nil), write(3, 2*mib+512, data[:512]),
+		request(1, cmdWriteZeroes, 4, 2*mib, 512, nil), request(1, cmdTrim, 5, 2*mib+64<<10, mib, nil), request(0, cmdTrim, 6, mib, mib, nil),
+		write(7, 3*mib, append(zeros[:mib-1:mib-1], 1)), request(0, cmdWriteZeroes, 8, 3*mib+8192, 4096, nil), request(16, cmdWriteZeroes, 9, 0, 512, nil),
+		request(0, cmdTrim, 10, far-512, 512, nil), write(11, far, data[:512]), request(0, cmdWriteZeroes, 12, 0, 512, nil))
+	for name, piece := range pieces {
+		if got := through(t, true, taking(), in, piece, 64<<10); !bytes.Equal(got, out) {
+			t.Errorf("%s: %d bytes, want %d; differ at %d", name, len(got), len(out), differ(got, out))
+		}
+	}
+	// A server that cannot trim.
+	server := join(welcome(3), export(1<<6), reply(optGo, repAck, nil))
+	if got, want := through(t, true, server, write(1, 0, zeros), nil, 4096), write(1, 0, zeros); !bytes.Equal(got, want) {
+		t.Error("without a negotiation")
+	}
+	want := join(negotiation(8), request(0, cmdWriteZeroes, 1, 0, mib, nil))
+	if got := through(t, true, server, join(negotiation(8), write(1, 0, zeros)), nil, 4096); !bytes.Equal(got, want) {
+		t.Errorf("trimmed where the server does not: %d bytes", len(got))
+	}
+}
+
+func TestWrittenKnowsWhatIsClean(t *testing.T) {
+	var w written
+	w.mark(5<<31+100, 1)
+	w.mark(7<<31-1, 2)
+	w.mark(9<<31, 0)
+	for _, c := range []struct {
+		offset, length uint64
+		clean          bool
+	}{
+		{0, 5 << 31, true}, {0, 5<<31 + 1, false}, {5<<31 + 65535, 1, false}, {5<<31 + 65536, 1 << 31, true}, {6 << 31, 1<<31 - 65536, true},
+		{6 << 31, 1 << 31, false}, {7 << 31, 1, false}, {7<<31 + 65536, 1 << 40, true}, {1 << 63, 1 << 63, true}, {1 << 63, 1<<63 + 1, false}, {0, 0, false},
+	} {
+		if got := w.clean(c.offset, c.length); got != c.clean {
+			t.Errorf("%#x and %#x bytes: clean %v", c.offset, c.length, got)
+		}
+	}
+	for name, mark := range map[string][2]uint64{"far": {8 << 40, 1}, "over the end": {1<<64 - 1, 2}} {
+		w := written{}
+		w.mark(mark[0], mark[1])
+		if w.clean(0, 1) {
+			t.Errorf("%s: anything is clean", name)
+		}
 	}
 }
 
@@ -79,7 +134,7 @@ func TestSparseLeavesWhatTheServerDoesNotTake(t *testing.T) {
 		"names its limits before the flags": {join(welcome(3), blockSize(512, mib), export(0x5ff), reply(optGo, repAck, nil)), true},
 	} {
 		stream := join(negotiation(8), write(1, 512, make([]byte, mib)), write(2, 0, random(4096, 1)))
-		got := through(t, c.server, stream, nil, 64<<10)
+		got := through(t, false, c.server, stream, nil, 64<<10)
 		want := stream
 		if c.rewrite {
 			want = join(negotiation(8), request(0, cmdWriteZeroes, 1, 512, mib, nil), write(2, 0, random(4096, 1)))
@@ -88,7 +143,7 @@ func TestSparseLeavesWhatTheServerDoesNotTake(t *testing.T) {
 			t.Errorf("a server that %s: %d bytes, want %d", name, len(got), len(want))
 		}
 		// The same, byte by byte.
-		s := Sparse(&wire{b: stream, err: io.EOF})
+		s := Sparse(&wire{b: stream, err: io.EOF}, false)
 		for i := range c.server {
 			_, _ = s.Write(c.server[i : i+1])
 		}
@@ -108,7 +163,7 @@ func TestSparseCarriesWhatItDoesNotUnderstand(t *testing.T) {
 		"noise":           random(mib, 7),
 	} {
 		for piece, f := range pieces {
-			if got := through(t, taking(), stream, f, 64<<10); !bytes.Equal(got, stream) {
+			if got := through(t, false, taking(), stream, f, 64<<10); !bytes.Equal(got, stream) {
 				t.Errorf("%s, %s: %d bytes, want %d", name, piece, len(got), len(stream))
 			}
 		}
@@ -122,7 +177,7 @@ func TestSparseGivesWhatThereWasBeforeAnEarlyEnd(t *testing.T) {
 		if cut > 400 && cut < 3000 || cut > 10000 && cut%997 != 0 {
 			continue
 		}
-		s := Sparse(&wire{b: stream[:cut], err: failure})
+		s := Sparse(&wire{b: stream[:cut], err: failure}, false)
 		_, _ = s.Write(taking())
 		got, err := io.ReadAll(s)
 		if !errors.Is(err, failure) || !bytes.Equal(got, stream[:cut]) {
@@ -137,7 +192,7 @@ func TestSparseGivesWhatThereWasBeforeAnEarlyEnd(t *testing.T) {
 func TestSparseGoesOnAfterADeadline(t *testing.T) {
 	stream := join(negotiation(8), write(1, 0, make([]byte, 200<<10)), write(2, 0, random(70000, 4)))
 	w := &wire{err: os.ErrDeadlineExceeded}
-	s := Sparse(w)
+	s := Sparse(w, false)
 	_, _ = s.Write(taking())
 	var got []byte
 	p := make([]byte, 50000)
@@ -163,7 +218,7 @@ func TestSparseGoesOnAfterADeadline(t *testing.T) {
 // Only what waits for its own rest is held back.
 func TestSparseHoldsNothingBackThatIsComplete(t *testing.T) {
 	w := &wire{err: os.ErrDeadlineExceeded}
-	s := Sparse(w)
+	s := Sparse(w, false)
 	_, _ = s.Write(taking())
 	p := make([]byte, mib)
 	for _, step := range []struct{ in, out []byte }{
@@ -196,12 +251,12 @@ func TestSparseHoldsNothingBackThatIsComplete(t *testing.T) {
 
 func TestSparseIsAConnection(t *testing.T) {
 	w := &wire{err: io.EOF}
-	if err := Sparse(w).(interface{ CloseWrite() error }).CloseWrite(); err != nil || !w.closed {
+	if err := Sparse(w, false).(interface{ CloseWrite() error }).CloseWrite(); err != nil || !w.closed {
 		t.Errorf("half closed: %v, %v", w.closed, err)
 	}
 	a, b := net.Pipe()
 	defer b.Close()
-	s := Sparse(a)
+	s := Sparse(a, false)
 	if err := s.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
 		t.Errorf("where it cannot be half closed: %v", err)
 	}
@@ -226,7 +281,7 @@ func TestSparseIsAConnection(t *testing.T) {
 func TestSparseDoesNotFollowHalfAnAnswer(t *testing.T) {
 	a, b := net.Pipe()
 	defer b.Close()
-	s := Sparse(a)
+	s := Sparse(a, false)
 	defer s.Close()
 	done := make(chan error, 1)
 	go func() {
@@ -249,7 +304,7 @@ func TestSparseDoesNotFollowHalfAnAnswer(t *testing.T) {
 func TestSparseAllocatesNothingOnTheWay(t *testing.T) {
 	one := join(write(1, 0, random(mib, 1)), write(2, mib, make([]byte, mib)))
 	w := &wire{err: os.ErrDeadlineExceeded}
-	s := Sparse(w)
+	s := Sparse(w, false)
 	_, _ = s.Write(taking())
 	p := make([]byte, mib)
 	carry := func(b []byte) {
@@ -261,6 +316,7 @@ func TestSparseAllocatesNothingOnTheWay(t *testing.T) {
 		}
 	}
 	carry(negotiation(8))
+	carry(one)
 	if n := testing.AllocsPerRun(10, func() { carry(one) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -270,7 +326,7 @@ func BenchmarkSparse(b *testing.B) {
 	for name, payload := range map[string][]byte{"data": random(mib, 1), "zeros": make([]byte, mib), "zeros and a byte": append(make([]byte, mib-1), 1)} {
 		b.Run(name, func(b *testing.B) {
 			w := &wire{err: os.ErrDeadlineExceeded, b: negotiation(8)}
-			s := Sparse(w)
+			s := Sparse(w, false)
 			_, _ = s.Write(taking())
 			p, stream := make([]byte, mib), write(1, 0, payload)
 			b.SetBytes(int64(len(stream)))

@@ -12,8 +12,9 @@ import (
 // source reads a local socket, and can look without waiting where the socket is
 // one of the kernel's.
 type source struct {
-	conn net.Conn
-	raw  syscall.RawConn // nil: only waiting is possible
+	conn   net.Conn
+	raw    syscall.RawConn // nil: only waiting is possible, or
+	poller poller
 
 	// Of the call that is under way, for look.
 	buf   []byte
@@ -24,8 +25,13 @@ type source struct {
 	look  func(fd uintptr) bool // kept, so that a call makes no allocation
 }
 
+// poller is a connection that looks for itself: Poll is a Read that gives 0 and no
+// error where Read would wait.
+type poller interface{ Poll(p []byte) (int, error) }
+
 func newSource(c net.Conn) *source {
 	s := &source{conn: c}
+	s.poller, _ = c.(poller)
 	s.look = s.try
 	if sc, ok := c.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
@@ -63,7 +69,10 @@ func (s *source) read(p []byte) (int, error) {
 // poll gives what there is without waiting: 0 and no error when there is nothing,
 // or when the socket cannot tell.
 func (s *source) poll(p []byte) (int, error) {
-	if s.raw == nil {
+	switch {
+	case s.poller != nil:
+		return s.poller.Poll(p)
+	case s.raw == nil:
 		return 0, nil
 	}
 	return s.call(p, false)
