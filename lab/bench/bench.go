@@ -110,7 +110,7 @@ func (b *bench) choose() (err error) {
 
 // open begins the report, or goes on with the one that is there.
 func (b *bench) open() error {
-	b.report = Report{Started: time.Now().UTC().Format(time.RFC3339), Rounds: b.Rounds, Unavailable: map[string]string{}}
+	b.report = Report{Started: time.Now().UTC().Format(time.RFC3339), Rounds: b.Rounds, Unavailable: map[string]string{}, Samples: []Sample{}}
 	if b.Resume {
 		raw, err := os.ReadFile(b.Out)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
