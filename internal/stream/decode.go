@@ -36,6 +36,11 @@ func (s *Stream) Read(p []byte) (int, error) {
 func (s *Stream) WriteTo(w io.Writer) (int64, error) {
 	s.rmu.Lock()
 	defer s.readerLeaves()
+	if p := s.spliceTo(w); p != nil {
+		defer p.close()
+		s.splicer = p
+		defer s.splicesNoMore()
+	}
 	var total int64
 	for {
 		err := s.fill()
@@ -45,6 +50,16 @@ func (s *Stream) WriteTo(w io.Writer) (int64, error) {
 		if err != nil {
 			return total, err
 		}
+		if s.cur.direct > 0 {
+			c := s.cur
+			s.cur = chunk{}
+			n, err := s.pass(s.splicer, c)
+			total += n
+			if err != nil {
+				return total, err
+			}
+			continue
+		}
 		coded := s.cur.flags != 0
 		n, err := w.Write(s.cur.b)
 		total += int64(n)
@@ -53,6 +68,7 @@ func (s *Stream) WriteTo(w io.Writer) (int64, error) {
 			return total, localError{err}
 		}
 		if coded { // and so are, no doubt, those that follow
+			s.splicesNoMore()
 			n, err := s.writeAhead(w)
 			return total + n, err
 		}
@@ -108,7 +124,16 @@ func (s *Stream) fill() (err error) {
 func (s *Stream) next(stop <-chan struct{}) (chunk, error) {
 	select {
 	case c, ok := <-s.link.in:
-		if ok {
+		switch {
+		case ok && c.direct > 0 && s.splicer != nil:
+			return c, nil
+		case ok && c.direct > 0:
+			var err error
+			if c, err = s.link.collect(c); err != nil {
+				return chunk{}, err
+			}
+			return s.decode(c)
+		case ok:
 			return s.decode(c)
 		}
 	case <-s.link.dead:

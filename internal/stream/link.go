@@ -46,8 +46,12 @@ type link struct {
 
 	// in hands payload to the consumer, one at a time: with the buffer that the
 	// consumer holds, two are in use, never more. Closed after EOF.
-	in       chan chunk
-	recvEOF  atomic.Bool
+	in      chan chunk
+	recvEOF atomic.Bool
+	// direct: the consumer takes payload from the connection itself, as far as it
+	// can, and tells of each chunk through passed.
+	direct   atomic.Bool
+	passed   chan taken
 	finished atomic.Bool // DONE sent and received
 
 	ending     sync.Once
@@ -63,6 +67,8 @@ type link struct {
 type chunk struct {
 	b     []byte
 	flags uint8
+	// direct is how many bytes are still in the connection; b is empty then.
+	direct int
 	// What it lies in, to be freed after use: one of them, or neither for messages.
 	buf *buffer
 	out *large
@@ -77,7 +83,7 @@ func (c chunk) free() {
 func newLink(raw *wireConn, conn net.Conn, who names, t Timing, carries frameType) *link {
 	l := &link{
 		raw: raw, conn: conn, who: who, t: t, carries: carries,
-		wlock: make(chan struct{}, 1), in: make(chan chunk), dead: make(chan struct{}),
+		wlock: make(chan struct{}, 1), in: make(chan chunk), passed: make(chan taken), dead: make(chan struct{}),
 		doneOut: make(chan struct{}), kick: make(chan struct{}, 1),
 		readerDone: make(chan struct{}), pingerDone: make(chan struct{}),
 	}
@@ -166,6 +172,11 @@ func (l *link) readFrames() error {
 				c.free()
 				return l.err
 			}
+			if c.direct > 0 {
+				if err := l.awaitPassed(); err != nil {
+					return err
+				}
+			}
 		case frameEOF:
 			if l.carries == frameMessage {
 				return errHungUp
@@ -185,6 +196,9 @@ func (l *link) readChunk(h header) (chunk, error) {
 	if l.carries == frameMessage {
 		b, err := readPayload(l.conn, h.length)
 		return chunk{b: b}, err
+	}
+	if h.flags == 0 && h.length >= leastSplice && l.direct.Load() {
+		return chunk{direct: h.length}, nil
 	}
 	buf := getBuffer()
 	if _, err := io.ReadFull(l.conn, buf[:h.length]); err != nil {

@@ -19,6 +19,21 @@ type relayed struct {
 	err error
 }
 
+// bothWays tests over an encrypted stream, and over one that is not, of which the
+// receiver's kernel moves what is large.
+func bothWays(t *testing.T, timing Timing, test func(*testing.T, *env)) {
+	t.Helper()
+	t.Run("encrypted", func(t *testing.T) { test(t, newEnv(t, timing)) })
+	t.Run("plain", func(t *testing.T) { test(t, newPlainEnv(t, timing)) })
+}
+
+func newPlainEnv(t testing.TB, timing Timing) *env {
+	t.Helper()
+	e := newEnv(t, timing, func(o *ListenOptions) { o.Plain = func() bool { return true } })
+	e.opt.Plain = true
+	return e
+}
+
 // path is QEMU - unix - relay - stream - relay - unix - QEMU.
 func (e *env) path(t testing.TB, ctx context.Context, kind Kind, index uint32) (qemuSrc, qemuDst *net.UnixConn, src, dst chan relayed) {
 	t.Helper()
@@ -33,8 +48,9 @@ func (e *env) path(t testing.TB, ctx context.Context, kind Kind, index uint32) (
 	return qemuSrc, qemuDst, run(a, agentSrc), run(b, agentDst)
 }
 
-func TestRelayPassesDataAndEndsOn(t *testing.T) {
-	e := newEnv(t, Timing{})
+func TestRelayPassesDataAndEndsOn(t *testing.T) { bothWays(t, Timing{}, relayPassesDataAndEndsOn) }
+
+func relayPassesDataAndEndsOn(t *testing.T, e *env) {
 	qs, qd, src, dst := e.path(t, e.ctx, KindMemory, 0)
 	const size = 20 << 20
 	sums := make(chan []byte, 1)
@@ -67,8 +83,9 @@ func TestRelayPassesDataAndEndsOn(t *testing.T) {
 	}
 }
 
-func TestRelayTellsTheOtherHostWhyItFailed(t *testing.T) {
-	e := newEnv(t, Timing{})
+func TestRelayTellsTheOtherHostWhyItFailed(t *testing.T) { bothWays(t, Timing{}, relayTellsTheOtherHostWhyItFailed) }
+
+func relayTellsTheOtherHostWhyItFailed(t *testing.T, e *env) {
 	qs, qd, src, dst := e.path(t, e.ctx, KindMemory, 0)
 	go func() { // until it fails
 		for {
@@ -92,8 +109,9 @@ func TestRelayTellsTheOtherHostWhyItFailed(t *testing.T) {
 	}
 }
 
-func TestRelayEndsWithItsContext(t *testing.T) {
-	e := newEnv(t, Timing{})
+func TestRelayEndsWithItsContext(t *testing.T) { bothWays(t, Timing{}, relayEndsWithItsContext) }
+
+func relayEndsWithItsContext(t *testing.T, e *env) {
 	why := fault.New(fault.Cancelled, "HV01")
 	ctx, cancel := context.WithCancelCause(e.ctx)
 	qs, qd, src, dst := e.path(t, ctx, KindDisk, 0)
@@ -117,8 +135,9 @@ func TestRelayEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestRelayWithASlowLocalProgramWaits(t *testing.T) {
-	e := newEnv(t, lively)
+func TestRelayWithASlowLocalProgramWaits(t *testing.T) { bothWays(t, lively, relayWithASlowLocalProgramWaits) }
+
+func relayWithASlowLocalProgramWaits(t *testing.T, e *env) {
 	qs, qd, src, dst := e.path(t, e.ctx, KindDisk, 0)
 	const size = 24 << 20
 	wrote := make(chan error, 1)

@@ -29,6 +29,7 @@ type Stream struct {
 	rmu      sync.Mutex // Read against Close
 	cur      chunk
 	unfolder *fold.Unfolder // nil until a folded block comes
+	splicer  *splicer       // of WriteTo, nil when it copies
 	released atomic.Bool
 }
 

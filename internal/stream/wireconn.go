@@ -48,7 +48,20 @@ type wireConn struct {
 func (w *wireConn) Read(p []byte) (n int, err error) {
 	limits := w.limits(In)
 	p = p[:pieceOf(limits, len(p))]
-	if n, err = w.read(p); n > 0 && limits != nil {
+	n, err = w.read(p, nil, 0)
+	return w.slow(limits, n, err)
+}
+
+// splice is Read into the pipe of s, of up to n bytes.
+func (w *wireConn) splice(s *splicer, n int) (int, error) {
+	limits := w.limits(In)
+	n, err := w.read(nil, s, pieceOf(limits, n))
+	return w.slow(limits, n, err)
+}
+
+// slow waits for what was taken to be allowed.
+func (w *wireConn) slow(limits []*Limit, n int, err error) (int, error) {
+	if n > 0 && limits != nil {
 		if herr := w.hold(limits, n); herr != nil {
 			return n, herr
 		}
@@ -56,21 +69,29 @@ func (w *wireConn) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-func (w *wireConn) read(p []byte) (n int, err error) {
+// read is into p, or up to most bytes into the pipe of s.
+func (w *wireConn) read(p []byte, s *splicer, most int) (n int, err error) {
 	if d := time.Duration(w.silence.Load()); d > 0 {
-		if n, err = w.readWithin(d-d/10, p); n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && w.silence.Load() > 0 {
-			n, err = w.readWithin(d/10, p)
+		if n, err = w.readWithin(d-d/10, p, s, most); n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && w.silence.Load() > 0 {
+			n, err = w.readWithin(d/10, p, s, most)
 		}
 	} else {
-		n, err = w.Conn.Read(p)
+		n, err = w.readOnce(p, s, most)
 	}
 	w.in.Add(uint64(n))
 	return n, err
 }
 
-func (w *wireConn) readWithin(d time.Duration, p []byte) (int, error) {
+func (w *wireConn) readWithin(d time.Duration, p []byte, s *splicer, most int) (int, error) {
 	if err := w.SetReadDeadline(time.Now().Add(d)); err != nil {
 		return 0, err
+	}
+	return w.readOnce(p, s, most)
+}
+
+func (w *wireConn) readOnce(p []byte, s *splicer, most int) (int, error) {
+	if s != nil {
+		return s.take(most)
 	}
 	return w.Conn.Read(p)
 }
