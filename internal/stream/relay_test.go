@@ -83,7 +83,9 @@ func relayPassesDataAndEndsOn(t *testing.T, e *env) {
 	}
 }
 
-func TestRelayTellsTheOtherHostWhyItFailed(t *testing.T) { bothWays(t, Timing{}, relayTellsTheOtherHostWhyItFailed) }
+func TestRelayTellsTheOtherHostWhyItFailed(t *testing.T) {
+	bothWays(t, Timing{}, relayTellsTheOtherHostWhyItFailed)
+}
 
 func relayTellsTheOtherHostWhyItFailed(t *testing.T, e *env) {
 	qs, qd, src, dst := e.path(t, e.ctx, KindMemory, 0)
@@ -135,7 +137,9 @@ func relayEndsWithItsContext(t *testing.T, e *env) {
 	}
 }
 
-func TestRelayWithASlowLocalProgramWaits(t *testing.T) { bothWays(t, lively, relayWithASlowLocalProgramWaits) }
+func TestRelayWithASlowLocalProgramWaits(t *testing.T) {
+	bothWays(t, lively, relayWithASlowLocalProgramWaits)
+}
 
 func relayWithASlowLocalProgramWaits(t *testing.T, e *env) {
 	qs, qd, src, dst := e.path(t, e.ctx, KindDisk, 0)
