@@ -91,10 +91,10 @@ func TestTargetsAreJudged(t *testing.T) {
 		{"idle", "100M", compression, "total time", bestPeer, "0.45"},
 		{"idle", "100M", compression, "total time", nativeTLS, "0.30"},
 		{"idle", "100M", compression, "total time", ownTCPIP, "0.43"},
-		{"idle", unshaped, tcpipPlain, "total time", bestPeer, "**1.06 missed**"},
+		{"idle", unshaped, tcpipPlain, "total time", bestPeer, "1.06 **missed**"},
 		{"idle", "", compression, "agent's memory", absolute, "90 MiB"},
 		{"idle", "1G", compression, "total time", bestPeer, "-"},
-		{"build", unshaped, compression, "total time", bestPeer, "**1.40 missed**"},
+		{"build", unshaped, compression, "total time", bestPeer, "1.40 **missed**"},
 		{"build", unshaped, compression, "total time", nativeTLS, "-"},
 		{"build", "100M", compression, "total time", bestPeer, "no move of the other ended, 1 of 3 moves failed"},
 	} {

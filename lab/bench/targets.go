@@ -158,7 +158,7 @@ func (v verdict) cell(t target) string {
 		}
 	}
 	if !v.met {
-		return "**" + text + " missed**"
+		return text + " **missed**"
 	}
 	return text
 }
