@@ -89,7 +89,7 @@ func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.H
 		Host: cfg.Host, RunDir: cfg.RunDir, Settings: kept.get, Roots: cfg.Storage.Roots,
 		Hypervisor: hypervisor{Host: local, cfg: cfg, roots: disks.roots.Dirs()}, Storage: disks, Store: journal, Log: o.Log, Inject: o.Inject,
 		Ended:    func(rec move.Record) { metrics.observe(rec); events.ended(rec) },
-		Happened: events.happened, Waits: events.waits, Measurer: &measurer{},
+		Happened: events.happened, Waits: events.waits, Measurer: &measurer{encoders: coder.host.Encoders},
 		Connector: &connector{host: cfg.Host, settings: kept.get, kerberos: kerberos, now: o.Now,
 			explain: reasons.explain, pacer: pacer, coder: coder, have: stream.Interfaces},
 	})

@@ -12,13 +12,14 @@ import (
 	"drover/internal/predict"
 	"drover/internal/settings"
 	"drover/internal/stream"
+	"drover/internal/tune"
 )
 
 // measurer tells predictions what this host's processors can do. It is a
 // move.Measurer.
 type measurer struct {
-	// encoders is how many threads of this host compress.
-	encoders int
+	// encoders tells how many threads of this host compress; nil: one.
+	encoders func() float64
 
 	once sync.Once
 	rate float64
@@ -78,9 +79,13 @@ func (m *measurer) Codings(how settings.Performance, sample []byte) (out []predi
 	if how != settings.Compression || len(sample) == 0 {
 		return nil
 	}
+	threads := 1.0
+	if m.encoders != nil {
+		threads = max(m.encoders(), 1)
+	}
 	for _, c := range sampled {
 		if packed, pace := pack(c, sample); packed > 0 {
-			out = append(out, predict.Coding{Ratio: float64(len(sample)) / float64(packed), Rate: pace * float64(max(m.encoders, 1))})
+			out = append(out, predict.Coding{Ratio: float64(len(sample)) / float64(packed), Rate: pace * threads})
 		}
 	}
 	return out
@@ -88,7 +93,7 @@ func (m *measurer) Codings(how settings.Performance, sample []byte) (out []predi
 
 // sampled are the codecs that are tried on a sample: what a stream settles for on
 // a slow link is like the last of them or better.
-var sampled = []stream.Codec{stream.Compression}
+var sampled = []stream.Codec{stream.Codec(tune.S2), stream.Codec(tune.FoldFast), stream.Codec(tune.FoldMore)}
 
 // pack gives the length of a compressed sample, 0 if it cannot be compressed, and
 // the pace of the quickest block in bytes per second: the others may have waited

@@ -95,7 +95,7 @@ func TestWhatTheProcessorsCanDo(t *testing.T) {
 	if c := m.Codings(settings.Compression, nil); c != nil {
 		t.Errorf("of nothing: %+v", c)
 	}
-	m.encoders = 2
+	m.encoders = func() float64 { return 2 }
 	if two := m.Codings(settings.Compression, text); len(two) != len(codings) || two[0].Rate <= 0 {
 		t.Errorf("two encoders: %+v", two)
 	}

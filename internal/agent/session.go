@@ -185,7 +185,19 @@ func proofs(control stream.StreamInfo, data *stream.Session) []move.StreamProof 
 func proof(i stream.StreamInfo) move.StreamProof {
 	return move.StreamProof{Kind: i.Kind.String(), Index: int(i.Index), Local: i.Local.String(), Remote: i.Remote.String(),
 		PayloadBytes: i.PayloadSent + i.PayloadReceived, WireBytes: i.WireSent + i.WireReceived, KernelAcked: i.KernelBytesAcked,
-		Encrypted: i.Encrypted, Cipher: i.CipherSuite}
+		Encrypted: i.Encrypted, Cipher: i.CipherSuite, Coding: coding(i.Coded)}
+}
+
+// coding is what a stream's Coding did, nil when there was none.
+func coding(c stream.Coded) *record.Coding {
+	tally := func(t stream.Tally) record.Tally { return record.Tally{Blocks: t.Blocks, Before: t.Raw, After: t.Wire} }
+	out := record.Coding{None: tally(c.Plain), S2: tally(c.S2), Zstd: tally(c.Zstd), Folded: tally(c.Folded),
+		Pages: record.Pages{Seen: c.Pages.Pages, Zero: c.Pages.Zero, Repeated: c.Pages.Repeat, Differences: c.Pages.Delta}}
+	if out.All().Blocks == 0 {
+		return nil
+	}
+	out = out.Plus(record.Coding{}) // for the ratio
+	return &out
 }
 
 // Close ends the control stream and every data stream, and waits for them.

@@ -150,6 +150,9 @@ func rest(p *record.Progress) string {
 		parts = append(parts, "dirty rate "+rate(p.DirtyRate), fmt.Sprintf("iteration %d", p.Iteration))
 	}
 	parts = append(parts, size(p.WireBytes)+" on the wire")
+	if p.Coding != nil {
+		parts = append(parts, ratioText(p.Coding))
+	}
 	if p.BlackoutMS > 0 {
 		parts = append(parts, "blackout about "+milliseconds(p.BlackoutMS))
 	}

@@ -27,6 +27,7 @@ func printSummary(w io.Writer, r *record.Record) error {
 		s.add("predicted", "%s", scoreText(m.Score))
 	}
 	s.add("on the wire", "%s, %s", size(m.WireBytes), encryption(m))
+	addCoding(&s, m.Coding)
 	s.add("network", "%s", m.Network)
 	for _, c := range m.Streams {
 		s.add("streams", "%s: %s -> %s, %s", streamName(c), c.Local, c.Remote, size(c.WireBytes))

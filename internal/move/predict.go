@@ -87,10 +87,12 @@ func (s *source) foretell(ctx context.Context, p record.Plan) error {
 	return nil
 }
 
-// foretold waits until the plan was told: nothing of the guest travels before.
+// foretold waits until the plan was told, and the link is free: nothing of the
+// guest travels before.
 func (s *source) foretold(ctx context.Context) error {
+	s.link.wait(ctx)
 	if s.telling == nil {
-		return nil
+		return context.Cause(ctx)
 	}
 	select {
 	case <-s.telling.done:

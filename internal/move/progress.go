@@ -90,9 +90,11 @@ func (s *source) look(ctx context.Context) {
 	if err != nil || !st.Active {
 		return
 	}
+	proofs := s.session.Streams()
 	p := Progress{
 		Memory:    Item{Name: "memory", Total: st.MemoryTotal, Done: st.MemoryProcessed, Remaining: st.MemoryRemaining, Rate: st.MemoryBPS},
-		DirtyRate: st.DirtyRate, Iteration: st.Iteration, BlackoutMS: st.Downtime.Milliseconds(), WireBytes: wireBytes(s.session.Streams()),
+		DirtyRate: st.DirtyRate, Iteration: st.Iteration, BlackoutMS: st.Downtime.Milliseconds(), WireBytes: wireBytes(proofs),
+		Coding: record.CodingOf(proofs),
 	}
 	for _, d := range st.Disks {
 		item := Item{Name: d.Target, Total: d.Total, Done: d.Done}
@@ -139,7 +141,8 @@ func diskSocket(dir string, index int) string {
 }
 
 func (s *source) offlineProgress(current int, done, total uint64, started time.Time) Progress {
-	p := Progress{Memory: Item{Name: "memory"}, WireBytes: wireBytes(s.session.Streams())}
+	proofs := s.session.Streams()
+	p := Progress{Memory: Item{Name: "memory"}, WireBytes: wireBytes(proofs), Coding: record.CodingOf(proofs)}
 	for i, d := range s.plan.Disks {
 		if d.Action != wire.Copy {
 			continue
@@ -173,6 +176,7 @@ func (s *source) summarise() {
 		SignIn: s.session.Peer().SignIn, DelegatedService: s.plan.Delegation.Service, StorageService: s.plan.Delegation.StorageService,
 		Encrypted:   allEncrypted(proofs),
 		Score:       score,
+		Coding:      record.CodingOf(proofs),
 		MemoryBytes: payload(proofs, StreamMemory), DiskBytes: payload(proofs, StreamDisk),
 	}
 	if !s.stopped.IsZero() {

@@ -136,7 +136,7 @@ func Make(in Input) (record.Plan, error) {
 	if in.Kind != wire.Offline {
 		p.MemoryBytes = in.Domain.MemoryBytes
 	} else {
-		p.Connections, p.ConnectionsReason, p.Codec = 0, "", CodecTCPIP // disks go as they are
+		p.Connections, p.ConnectionsReason = 0, ""
 	}
 	wrong := func(problem string) (record.Plan, error) {
 		return record.Plan{}, fault.New(fault.ProtocolError, in.Host, "peer", in.Destination, "problem", problem)

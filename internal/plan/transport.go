@@ -53,7 +53,7 @@ func decodes(dst wire.HostFacts) bool {
 // Codec names the codec of a plan.
 func (c Carriage) Codec() string {
 	if c.Performance == settings.Compression {
-		return "Compression (" + CodecName + ")"
+		return "Compression (adaptive: none, s2, zstd; pages)"
 	}
 	return CodecTCPIP
 }

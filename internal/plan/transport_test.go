@@ -23,17 +23,17 @@ func TestTransportIsWhatBothHostsAgreeOn(t *testing.T) {
 		note   string
 		code   fault.Code
 	}{
-		"as set": {dst: able, want: plan.Carriage{Performance: settings.Compression}, codec: "Compression (zstd)"},
+		"as set": {dst: able, want: plan.Carriage{Performance: settings.Compression}, codec: "Compression (adaptive: none, s2, zstd; pages)"},
 		"as asked for": {dst: able, want: plan.Carriage{Performance: settings.TCPIP, Bandwidth: 5e6}, codec: "TCPIP (uncompressed)",
 			change: func(_ *settings.Settings, r *record.Request) { r.Performance, r.Bandwidth = settings.TCPIP, 5e6 }},
 		"the destination cannot decompress": {dst: wire.HostFacts{Host: "HV02"}, want: plan.Carriage{Performance: settings.TCPIP},
 			codec: "TCPIP (uncompressed)", note: "HV02 cannot decompress"},
 		"the destination is older": {dst: wire.HostFacts{Host: "HV02", Codecs: []string{"zstd"}}, want: plan.Carriage{Performance: settings.TCPIP},
 			codec: "TCPIP (uncompressed)", note: "HV02 cannot decompress"},
-		"both say Off":     {dst: plain, change: encryption(settings.Off), want: plan.Carriage{Performance: settings.Compression, Plain: true}, codec: "Compression (zstd)"},
-		"only one says":    {dst: able, change: encryption(settings.Off), want: plan.Carriage{Performance: settings.Compression}, codec: "Compression (zstd)"},
-		"only the other":   {dst: plain, change: encryption(settings.Required), want: plan.Carriage{Performance: settings.Compression}, codec: "Compression (zstd)"},
-		"allowed encrypts": {dst: plain, change: encryption(settings.Allowed), want: plan.Carriage{Performance: settings.Compression}, codec: "Compression (zstd)"},
+		"both say Off":     {dst: plain, change: encryption(settings.Off), want: plan.Carriage{Performance: settings.Compression, Plain: true}, codec: "Compression (adaptive: none, s2, zstd; pages)"},
+		"only one says":    {dst: able, change: encryption(settings.Off), want: plan.Carriage{Performance: settings.Compression}, codec: "Compression (adaptive: none, s2, zstd; pages)"},
+		"only the other":   {dst: plain, change: encryption(settings.Required), want: plan.Carriage{Performance: settings.Compression}, codec: "Compression (adaptive: none, s2, zstd; pages)"},
+		"allowed encrypts": {dst: plain, change: encryption(settings.Allowed), want: plan.Carriage{Performance: settings.Compression}, codec: "Compression (adaptive: none, s2, zstd; pages)"},
 		"SMB":              {dst: able, change: func(s *settings.Settings, _ *record.Request) { s.Performance = settings.SMB }, code: fault.NotAvailable},
 		"SMB is set and TCPIP asked for": {dst: able, want: plan.Carriage{Performance: settings.TCPIP}, codec: "TCPIP (uncompressed)",
 			change: func(s *settings.Settings, r *record.Request) {

@@ -96,6 +96,7 @@ type Progress struct {
 	WireBytes  uint64    `json:"wire_bytes"`
 	ElapsedMS  int64     `json:"elapsed_ms"`
 	BlackoutMS int64     `json:"expected_blackout_ms,omitempty"`
+	Coding     *Coding   `json:"coding,omitempty" doc:"what Compression made of it so far"`
 }
 
 // StreamProof is what the kernel says of one connection of the move.
@@ -109,6 +110,8 @@ type StreamProof struct {
 	KernelAcked  uint64 `json:"kernel_bytes_acked" doc:"tcpi_bytes_acked"`
 	Encrypted    bool   `json:"encrypted"`
 	Cipher       string `json:"cipher,omitempty"`
+	// Coding is of what this host sent, if it coded.
+	Coding *Coding `json:"coding,omitempty" doc:"what Compression made of what this host sent"`
 }
 
 // Summary is what a finished move reports. Bytes and milliseconds.
@@ -127,6 +130,7 @@ type Summary struct {
 	SignIn           string        `json:"sign_in" doc:"own-credentials or service-asserted"`
 	Encrypted        bool          `json:"encrypted"`
 	Streams          []StreamProof `json:"streams"`
+	Coding           *Coding       `json:"coding,omitempty" doc:"what Compression made of all that this host sent"`
 	Removed          []string      `json:"removed_from_source" doc:"files and definitions removed after the move"`
 	Retained         []string      `json:"retained_on_source,omitempty"`
 }
