@@ -50,6 +50,7 @@ type sender struct {
 	mu      sync.Mutex
 	change  sync.Cond
 	blocks  int // under way
+	events  int // that can have made room
 	load    int // bytes under way, as they will travel as far as that is known
 	waiting bool
 	err     error // why the writer gave up
@@ -166,6 +167,12 @@ func (u *sender) encoded(b *block) {
 	u.load -= b.load
 	b.load = len(b.frame)
 	u.load += b.load
+	u.happened()
+}
+
+// happened wakes the reader. Under mu.
+func (u *sender) happened() {
+	u.events++
 	u.change.Signal()
 }
 
@@ -183,21 +190,41 @@ func (u *sender) gone(b *block, err error) {
 		u.waiting = false
 		_ = u.local.conn.SetReadDeadline(past)
 	}
-	u.change.Signal()
+	u.happened()
 }
 
 var past = time.Unix(1, 0)
 
-// await waits until another block may be made in this mode.
+// await waits until another block may be made in this mode. Meanwhile it takes what
+// the local program writes, as far as it is to be folded: a socket holds less than
+// a block should have.
 func (u *sender) await(mode tune.Mode) error {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	for u.err == nil && u.blocks > 0 && (u.blocks >= maxBlocks || u.load >= u.limit(aheadTime, leastLoad, maxBlocks*MaxData) ||
-		// What is only carried is carried best by one goroutine.
-		mode == tune.Carry && u.lastMode == tune.Carry) {
-		u.change.Wait()
+	for {
+		u.mu.Lock()
+		full, seen, err := u.full(mode), u.events, u.err
+		u.mu.Unlock()
+		if err != nil || !full {
+			return err
+		}
+		if mode.Folds() && u.folder != nil {
+			want, _ := u.piece()
+			if err := u.top(want); err != nil {
+				return err
+			}
+		}
+		u.mu.Lock()
+		if u.events == seen {
+			u.change.Wait()
+		}
+		u.mu.Unlock()
 	}
-	return u.err
+}
+
+// full tells that no other block may be made now. Under mu.
+func (u *sender) full(mode tune.Mode) bool {
+	return u.blocks > 0 && (u.blocks >= maxBlocks || u.load >= u.limit(aheadTime, leastLoad, maxBlocks*MaxData) ||
+		// What is only carried is carried best by one goroutine.
+		mode == tune.Carry && u.lastMode == tune.Carry)
 }
 
 // limit is what the link takes in some time, within bounds. Under mu.

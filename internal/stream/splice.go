@@ -180,7 +180,7 @@ func (l *link) collect(c chunk) (chunk, error) {
 // because its local socket failed, is dropped.
 func (l *link) awaitPassed() error {
 	t := <-l.passed
-	if t.err != nil {
+	if t.err != nil || t.left == 0 {
 		return t.err
 	}
 	_, err := io.CopyN(io.Discard, l.conn, int64(t.left))
