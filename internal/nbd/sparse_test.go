@@ -32,7 +32,7 @@ func TestSparseMakesWritesOfZerosIntoRequestsForZeros(t *testing.T) {
 		request(0, 0, 4, 0, 1<<20, nil), write(5, 3*mib, mixed), write(6, 4*mib, last), request(0, cmdWriteZeroes, 7, 5*mib, 4*mib, nil), write(8, 0, nil),
 		request(2, cmdWrite, 9, 9*mib, 4096, zeros[:4096]), request(0, 3, 10, 0, 0, nil), request(0, 2, 0, 0, 0, nil))
 	for name, piece := range pieces {
-		for _, read := range []int{1, 1000, 256 << 10, 8 * mib} {
+		for _, read := range []int{61, 256 << 10, 8 * mib} {
 			if got := through(t, false, taking(), stream, piece, read); !bytes.Equal(got, want) {
 				t.Errorf("%s, read by %d: %d bytes, want %d; differ at %d", name, read, len(got), len(want), differ(got, want))
 			}

@@ -9,11 +9,22 @@ import (
 )
 
 // budgets are what the folded blocks of a session's streams take their memory
-// from, each direction by itself.
-type budgets struct{ sending, receiving *fold.Budget }
+// from, each direction by itself. The sender gives disks little of it: they go
+// first, little on them is written twice, and memory needs what it can get.
+type budgets struct{ memory, disks, receiving *fold.Budget }
+
+const diskSlots = fold.MaxSlots / 8
 
 func newBudgets() budgets {
-	return budgets{fold.NewBudget(fold.MaxSlots), fold.NewBudget(fold.MaxSlots)}
+	return budgets{fold.NewBudget(fold.MaxSlots - diskSlots), fold.NewBudget(diskSlots), fold.NewBudget(fold.MaxSlots)}
+}
+
+// sending is the part of the streams of a kind.
+func (b *budgets) sending(k Kind) *fold.Budget {
+	if k == KindDisk {
+		return b.disks
+	}
+	return b.memory
 }
 
 // Read gives data of the peer. It ends with io.EOF only when the peer said that

@@ -69,7 +69,7 @@ func newSender(s *Stream, local net.Conn) *sender {
 	if u.c.Scanner != nil {
 		budget := u.c.Budget
 		if budget == nil {
-			budget = s.budgets.sending
+			budget = s.budgets.sending(s.info.Kind)
 		}
 		u.folder = fold.NewFolder(u.c.Scanner, budget)
 	}
