@@ -165,12 +165,6 @@ func report() *Report {
 // unencrypted peer's.
 func TestMediansAndRatios(t *testing.T) {
 	r := report()
-	if one := r.row(Way{Name: "libvirt-tcp"}, "idle", "1G"); one.total != 2000 || one.n != 3 {
-		t.Errorf("%+v", one)
-	}
-	if one := r.row(Way{Name: "relay"}, "idle", "1G"); one.failed != 2 || one.n != 0 || !math.IsNaN(one.total) {
-		t.Errorf("%+v", one)
-	}
 	var out strings.Builder
 	if err := r.print(&out); err != nil {
 		t.Fatal(err)

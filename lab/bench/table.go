@@ -29,44 +29,6 @@ func (s Sample) String() string {
 
 func (s Sample) cpu() float64 { return s.CPUQEMU + s.CPULibvirt + s.CPUAgents }
 
-// row is what the rounds of one way with one guest on one link came to.
-type row struct {
-	way       Way
-	n, failed int
-	// Medians of the moves that went well, NaN without one.
-	total, migration, gap, blackout, wire, cpu, peak float64
-}
-
-func (r *Report) row(w Way, guest, link string) row {
-	out := row{way: w}
-	var good []Sample
-	for _, s := range r.Samples {
-		switch {
-		case s.Way != w.Name || s.Guest != guest || s.Link != link:
-		case s.Failed != "":
-			out.failed++
-		default:
-			good = append(good, s)
-		}
-	}
-	of := func(f func(Sample) float64) float64 {
-		var all []float64
-		for _, s := range good {
-			all = append(all, f(s))
-		}
-		return median(all)
-	}
-	out.n = len(good)
-	out.total = of(func(s Sample) float64 { return float64(s.TotalMS) })
-	out.migration = of(func(s Sample) float64 { return float64(s.MigrationMS) })
-	out.gap = of(func(s Sample) float64 { return float64(s.BlackoutGuestMS) })
-	out.blackout = of(func(s Sample) float64 { return float64(s.BlackoutLibvirtMS) })
-	out.wire = of(func(s Sample) float64 { return float64(s.WireBytes) })
-	out.cpu = of(Sample.cpu)
-	out.peak = of(func(s Sample) float64 { return float64(s.AgentPeak) })
-	return out
-}
-
 // median of figures in any order, NaN of none.
 func median(of []float64) float64 {
 	if len(of) == 0 {
@@ -76,59 +38,41 @@ func median(of []float64) float64 {
 	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }
 
-// best is the smallest figure of the rows that are wanted; NaN without one.
-func best(rows []row, wanted func(Way) bool, of func(row) float64) float64 {
-	b := math.NaN()
-	for _, r := range rows {
-		if v := of(r); wanted(r.way) && r.n > 0 && !(b <= v) {
-			b = v
-		}
-	}
-	return b
-}
-
-// print writes the medians, and how Drover compares with the best peer.
+// print writes the medians of each way, and how Drover does by its targets.
 func (r *Report) print(w io.Writer) error {
-	for _, link := range r.Links {
-		for _, guest := range r.Guests {
-			var rows []row
-			for _, way := range r.Ways {
-				if one := r.row(way, guest.Guest, link.Name); one.n+one.failed > 0 {
-					rows = append(rows, one)
-				}
-			}
-			if len(rows) == 0 {
+	for _, guest := range r.Guests {
+		for _, link := range r.Links {
+			all := r.outcomes(guest.Guest, link.Name)
+			if len(all) == 0 {
 				continue
 			}
-			if err := printRows(w, link, guest.Guest, rows); err != nil {
+			_, _ = fmt.Fprintf(w, "\n%s (%.0f Mbit/s measured), guest %s\n", link.Name, link.Measured/1e6, guest.Guest) // Flush tells of errors
+			if err := printOutcomes(w, all); err != nil {
 				return err
 			}
 		}
 	}
-	return nil
+	return r.printTargets(w)
 }
 
-func printRows(w io.Writer, link Link, guest string, rows []row) error {
-	peer := func(w Way) bool { return w.Peer && !w.Encrypted }
-	tls := func(w Way) bool { return w.Peer && w.Encrypted }
-	total := func(r row) float64 { return r.total }
-	wire := func(r row) float64 { return r.wire }
-	gap := func(r row) float64 { return r.gap }
-	cpu := func(r row) float64 { return r.cpu }
-	_, err := fmt.Fprintf(w, "\n%s (measured %.0f Mbit/s), guest %s; ratios are to the best of libvirt's unencrypted ways\n", link.Name, link.Measured/1e6, guest)
+// printOutcomes also has the ratios to that of libvirt's unencrypted ways with the
+// smallest median of the total time, and to its TLS.
+func printOutcomes(w io.Writer, all []outcome) error {
+	peer, _ := least(all, false, total)
+	tls, _ := least(all, true, total)
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
 	_, _ = fmt.Fprintln(t, "way\truns\ttotal\ttransfer\tblackout\tof libvirt\twire\tCPU\tagents' peak\ttotal:best\t:TLS\twire:best\tblackout:best\tCPU:best\t")
-	for _, r := range rows {
-		runs := fmt.Sprint(r.n)
-		if r.failed > 0 {
-			runs += fmt.Sprintf(" (+%d failed)", r.failed)
+	for _, o := range all {
+		runs := fmt.Sprint(o.good)
+		if n := len(o.failures); n > 0 {
+			runs += fmt.Sprintf(" (+%d failed)", n)
 		}
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", r.way.Name, runs, seconds(r.total), seconds(r.migration),
-			millis(r.gap), millis(r.blackout), mib(r.wire), number(r.cpu, "%.2f s"), mib(r.peak),
-			ratio(r.total, best(rows, peer, total)), ratio(r.total, best(rows, tls, total)), ratio(r.wire, best(rows, peer, wire)),
-			ratio(r.gap, best(rows, peer, gap)), ratio(r.cpu, best(rows, peer, cpu)))
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", o.way.Name, runs,
+			seconds(o.total.median), seconds(o.migration.median), millis(o.gap.median), millis(o.blackout.median), mib(o.wire.median),
+			number(o.cpu.median, "%.2f s"), mib(o.agents.median), o.to(peer, total), o.to(tls, total), o.to(peer, wired),
+			o.to(peer, gap), o.to(peer, cpus))
 	}
-	return cmp.Or(err, t.Flush()) // Flush tells of errors
+	return t.Flush()
 }
 
 func ratio(a, b float64) string {
@@ -136,6 +80,26 @@ func ratio(a, b float64) string {
 		return "-"
 	}
 	return number(a/b, "%.2f")
+}
+
+// printTargets writes a line for each target that a guest was measured for.
+func (r *Report) printTargets(w io.Writer) error {
+	_, _ = fmt.Fprintln(w, "\ntargets (in brackets the ratio to the smallest of any way)")
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	for _, target := range targets() {
+		for _, guest := range r.Guests {
+			v := target.judge(r, guest.Guest)
+			if !v.measured {
+				continue
+			}
+			limit, against := fmt.Sprintf("%.2f", target.limit), "to "+target.against
+			if target.against == absolute {
+				limit, against = mib(target.limit), ""
+			}
+			_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s %s\t<= %s\t%s\n", cmp.Or(target.link, "all links"), guest.Guest, target.way, target.figure, against, limit, v.cell(target))
+		}
+	}
+	return t.Flush()
 }
 
 func seconds[T int64 | float64](ms T) string { return number(float64(ms)/1000, "%.2f s") }
