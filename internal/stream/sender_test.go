@@ -201,8 +201,9 @@ func TestMemoryIsBoundedWhenEncodersAreSlow(t *testing.T) {
 }
 
 func TestBlocksTakeNoNewMemory(t *testing.T) {
+	allowed := func(blocks uint64) uint64 { return blocks / 2 }
 	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
-		t.Skip("with the race detector pools lose what they are given")
+		allowed = func(blocks uint64) uint64 { return 100 * blocks } // pools lose on purpose what they are given
 	}
 	for _, mode := range []tune.Mode{tune.Carry, tune.S2, tune.FoldS2, tune.FoldFast} {
 		// Without TLS, which makes an allocation for each record that it reads.
@@ -234,7 +235,7 @@ func TestBlocksTakeNoNewMemory(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		blocks = framesOf(s) - blocks
 		// What is left is of the runtime: pools that the collector emptied, timers.
-		if n := after.Mallocs - before.Mallocs; n > blocks/2 {
+		if n := after.Mallocs - before.Mallocs; n > allowed(blocks) {
 			t.Errorf("%s: %d allocations in %d blocks", mode, n, blocks)
 		}
 		qd.Close()
