@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"testing"
@@ -71,5 +72,46 @@ func (e *env) once(b *testing.B, index uint32, c Coding, content []byte, times i
 	}
 	if a, b1 := <-src, <-dst; a.err != nil || b1.err != nil {
 		b.Fatal(a.err, b1.err)
+	}
+}
+
+// BenchmarkRoundTrip is how long it takes until what a program writes has come to
+// the other end, and a byte back, with nothing else on the stream.
+func BenchmarkRoundTrip(b *testing.B) {
+	for _, size := range []int{1, 100 << 10} {
+		for _, mode := range append([]tune.Mode{none}, modes...) {
+			label := "uncoded"
+			if mode != none {
+				label = modeLabels[mode]
+			}
+			b.Run(fmt.Sprintf("%d bytes, %s", size, label), func(b *testing.B) {
+				e := newEnv(b, Timing{})
+				c := Coding{}
+				if mode != none {
+					c, _ = coding(b, mode)
+					c.Tuner = constant(mode)
+				}
+				qs, qd, _, src, dst := e.codedPath(b, e.ctx, KindMemory, 0, c)
+				content, room := guest(size, 1), make([]byte, size)
+				for b.Loop() {
+					if _, err := qs.Write(content); err != nil {
+						b.Fatal(err)
+					}
+					if _, err := io.ReadFull(qd, room); err != nil {
+						b.Fatal(err)
+					}
+					if _, err := qd.Write(room[:1]); err != nil {
+						b.Fatal(err)
+					}
+					if _, err := io.ReadFull(qs, room[:1]); err != nil {
+						b.Fatal(err)
+					}
+				}
+				qs.Close()
+				qd.Close()
+				<-src
+				<-dst
+			})
+		}
 	}
 }
