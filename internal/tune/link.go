@@ -15,6 +15,7 @@ type link struct {
 	write   time.Duration
 	doubt   float64 // by how much a window of doubt takes ns down
 	doubted bool    // ns is less than what was measured
+	filled  bool    // the link was once what everything waited for
 }
 
 const (
@@ -23,21 +24,23 @@ const (
 	windowLeast = 64 << 10
 	// Doubts: a link that is not used to the full may have become faster. Each
 	// window lets it seem so, by less when it turned out not to be.
-	doubtMost, doubtLeast = 1.0 / 64, 1.0 / 2048
+	doubtMost, doubtLeast = 1.0 / 16, 1.0 / 2048
+	doubtGuess            = 1.0 / 4 // while it was never used to the full
 )
 
 // newLink begins with 1 GB/s: fast, so that the first blocks show what it is.
 func newLink() link { return link{ns: 1, doubt: doubtMost} }
 
 func (l *link) learn(wire int, idle, write time.Duration) {
-	l.wire += max(wire, 0)
-	l.idle += max(idle, 0)
-	l.write += max(write, 0)
+	l.wire += min(max(wire, 0), 1<<30)
+	l.idle += min(max(idle, 0), time.Minute)
+	l.write += min(max(write, 0), time.Minute)
 	if l.wire < windowLeast || l.wire < windowBytes && l.idle+l.write < windowTime {
 		return
 	}
 	least := float64(l.write) / float64(l.wire)
 	most := float64(l.write+l.idle) / float64(l.wire)
+	l.filled = l.filled || l.write > 4*l.idle
 	l.wire, l.idle, l.write = 0, 0, 0
 	gain := 0.5
 	if !l.known {
@@ -55,7 +58,11 @@ func (l *link) learn(wire int, idle, write time.Duration) {
 		}
 		l.ns += gain * (most - l.ns)
 	case l.ns > 1.1*least:
-		l.ns -= l.doubt * (l.ns - least)
+		doubt := l.doubt
+		if !l.filled {
+			doubt = doubtGuess
+		}
+		l.ns -= doubt * (l.ns - least)
 		l.doubted = true
 	}
 }

@@ -11,12 +11,13 @@ type model struct {
 	wait    average // for the program that sends
 	pass    average // to keep the scanner in step
 	fold    average // to scan and fold
-	elapsed average // of the whole, as it went
+	elapsed rate    // of the whole, as it went
 	spent   average // of processors, in all threads of this stream
 	modes   [modeCount]struct {
 		encode average
 		work   average // what of encode is on a processor
 		saving average // -ln(wire/raw): 0 is no smaller, and 0.7 is half
+		excess float64 // what it took in truth, as a part of what it was thought to take
 	}
 }
 
@@ -49,6 +50,7 @@ func newModel() model {
 	m.pass.v, m.fold.v = priorPass, priorFold
 	for i, p := range priors {
 		m.modes[i].encode.v, m.modes[i].work.v = p.encode, p.encode
+		m.modes[i].excess = 1
 		m.modes[i].saving.v = max(-math.Log(p.ratio), minSaving)
 	}
 	return m
@@ -66,6 +68,8 @@ const (
 	forget = 6 << 20
 	// A value that is older than stale blocks counts as a guess.
 	stale = 64
+	// A value that is so many times the average is cut.
+	outlier = 4
 	// After sure blocks in a mode what changes is the world.
 	sure = 4
 	// A block of less than this says little: most of its time is not for its bytes.
@@ -78,14 +82,14 @@ const (
 func (a *average) learn(x float64, raw, now int) (factor float64) {
 	n := a.n
 	if now-a.last > stale {
-		n = min(n, 1)
+		n = min(n, 2)
 	}
 	size := min(1, float64(raw)/small)
 	gain := max(min(float64(raw)/forget, 0.25), 1/float64(n+1)) * size
 	gain = max(gain, 1.0/64)
 	old := a.v
 	if n > 0 {
-		x = min(x, 4*old+0.1)
+		x = min(x, outlier*old+0.1)
 	}
 	a.v += gain * (x - old)
 	a.n, a.last = min(n+1, 8), now
@@ -95,7 +99,21 @@ func (a *average) learn(x float64, raw, now int) (factor float64) {
 	return a.v / old
 }
 
-func perByte(d time.Duration, raw int) float64 { return float64(max(d, 0)) / float64(raw) }
+// rate is a mean of what went by, in which nothing is cut: stalls are part of it.
+type rate struct{ time, bytes float64 }
+
+func (r *rate) learn(x float64, raw int) {
+	keep := math.Exp(-float64(raw) / (2 * forget))
+	r.time = r.time*keep + x*float64(raw)
+	r.bytes = r.bytes*keep + float64(raw)
+}
+
+func (r *rate) value() float64 { return max(r.time/max(r.bytes, 1), 0.01) }
+
+// perByte is a duration in ns per byte, within what makes sense.
+func perByte(d time.Duration, raw int) float64 {
+	return min(float64(max(d, 0))/float64(raw), 1e5)
+}
 
 // learn takes a block's measurements; current is the mode in use, of which other
 // blocks are but trials.
@@ -106,9 +124,17 @@ func (m *model) learn(b Block, current Mode, now int) {
 	if b.Work > 0 {
 		work = min(perByte(b.Work, raw), encode)
 	}
-	ratio := float64(b.Wire) / float64(raw)
+	ratio := min(float64(max(b.Wire, 0))/float64(raw), 1)
+	// A pause of the program that sends is no fault of the mode.
+	pause := max(0, wait-outlier*m.wait.v-0.1)
+	if was := m.wait.v; wait < was && m.wait.n >= sure && wait+fold < 0.9*m.elapsed.value() {
+		// Others held the reader up meanwhile, and the program went on: it is no faster
+		// for that. It takes no longer than everything together, either.
+		m.wait.v = min(was, m.elapsed.value())
+		wait = m.wait.v + (wait-m.wait.v)/64
+	}
 	m.wait.learn(wait, raw, now)
-	m.elapsed.learn(perByte(b.Idle, raw)+perByte(b.Write, raw), raw, now)
+	m.elapsed.learn(max(0, perByte(b.Idle, raw)-pause)+perByte(b.Write, raw), raw)
 	m.spent.learn(readCost+fold+work+ratio*writeCost, raw, now)
 	if b.Mode.Folds() {
 		m.fold.learn(fold, raw, now)
@@ -152,7 +178,7 @@ func (m *model) measured(mode Mode) bool {
 // learnRatio learns in terms of bytes, since it is those whose sum counts.
 func (a *average) learnRatio(ratio float64, raw, now int) {
 	r := average{math.Exp(-a.v), a.n, a.last}
-	r.learn(min(ratio, 1), raw, now)
+	r.learn(ratio, raw/2, now)
 	a.v, a.n, a.last = min(max(-math.Log(r.v), minSaving), maxSaving), r.n, r.last
 }
 

@@ -80,11 +80,12 @@ type Tuner struct {
 	trial   Mode // worth a block now and then; current when there is none
 	chosen  int  // blocks since the last trial
 	done    int  // blocks that were measured
+	steady  int  // of those, in the current mode since it was chosen
 }
 
 // New makes the Tuner of a stream.
 func New(h Host) *Tuner {
-	return &Tuner{host: h, m: newModel(), link: newLink(), current: start, trial: start}
+	return &Tuner{host: h, m: newModel(), link: newLink(), current: start, trial: start, steady: dwell}
 }
 
 // start is the mode of the first blocks: not far from the best one on any link,
@@ -100,7 +101,8 @@ func (t *Tuner) Expect(bytesPerSecond float64) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.link.ns = 1e9 / bytesPerSecond
+	t.link.ns, t.link.known = 1e9/bytesPerSecond, true
+	t.choose()
 }
 
 // How often a block is a trial of another mode: soon in the beginning, when
@@ -135,6 +137,11 @@ func (t *Tuner) Done(b Block) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.done++
+	if b.Mode == t.current {
+		if t.steady++; t.steady == settle {
+			t.m.elapsed = rate{} // what went before was another mode's
+		}
+	}
 	t.m.learn(b, t.current, t.done)
 	t.link.learn(b.Wire, b.Idle, b.Write)
 	t.choose()
