@@ -96,7 +96,7 @@ func (t *Tuner) choose() {
 		}
 	}
 	if now := prices[t.current].time; mode != t.current && (t.steady >= dwell || best < clear*now) {
-		t.current, t.steady = mode, 0
+		t.current, t.steady, t.every = mode, 0, trialEvery
 	}
 	t.trial = t.worthTrying(s, prices[t.current].time)
 }
@@ -161,5 +161,5 @@ func (t *Tuner) hope(mode Mode) (slower, larger float64) {
 	case t.current == Carry && age > stale/2: // nothing is known of the content since
 		return 0.5, 0.5
 	}
-	return max(0.5, 0.9-float64(age)/1024), max(0.5, 0.9-float64(age)/512)
+	return max(0.5, 0.9-float64(age)/1024), max(0.25, 0.9-float64(age)/512)
 }

@@ -20,6 +20,7 @@ type link struct {
 
 const (
 	windowBytes = 1 << 20
+	windowFirst = 384 << 10 // more than buffers take
 	windowTime  = 50 * time.Millisecond
 	windowLeast = 64 << 10
 	// Doubts: a link that is not used to the full may have become faster. Each
@@ -35,7 +36,11 @@ func (l *link) learn(wire int, idle, write time.Duration) {
 	l.wire += min(max(wire, 0), 1<<30)
 	l.idle += min(max(idle, 0), time.Minute)
 	l.write += min(max(write, 0), time.Minute)
-	if l.wire < windowLeast || l.wire < windowBytes && l.idle+l.write < windowTime {
+	size := windowBytes
+	if !l.known {
+		size = windowFirst
+	}
+	if l.wire < windowLeast || l.wire < size && l.idle+l.write < windowTime {
 		return
 	}
 	least := float64(l.write) / float64(l.wire)

@@ -141,6 +141,7 @@ func (m *model) learn(b Block, current Mode, now int) {
 	} else {
 		m.pass.learn(fold, raw, now)
 	}
+	m.forget(now)
 	if b.Mode == Carry {
 		return
 	}
@@ -162,6 +163,22 @@ func (m *model) learn(b Block, current Mode, now int) {
 			o.work.v *= harder
 			o.saving.v = min(max(o.saving.v*own.saving.v/before, minSaving), maxSaving)
 		}
+	}
+}
+
+// forget lets what was found slow long ago seem what it was thought to be before:
+// that it is slow keeps it from being measured again.
+func (m *model) forget(now int) {
+	m.fold.fade(priorFold, now)
+	for i, p := range priors {
+		m.modes[i].encode.fade(p.encode, now)
+		m.modes[i].work.fade(p.encode, now)
+	}
+}
+
+func (a *average) fade(prior float64, now int) {
+	if now-a.last > 16*stale && a.v > prior {
+		a.v += (prior - a.v) / (4 * stale)
 	}
 }
 

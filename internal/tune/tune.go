@@ -79,13 +79,14 @@ type Tuner struct {
 	current Mode
 	trial   Mode // worth a block now and then; current when there is none
 	chosen  int  // blocks since the last trial
+	every   int  // how many there are to be
 	done    int  // blocks that were measured
 	steady  int  // of those, in the current mode since it was chosen
 }
 
 // New makes the Tuner of a stream.
 func New(h Host) *Tuner {
-	return &Tuner{host: h, m: newModel(), link: newLink(), current: start, trial: start, steady: dwell}
+	return &Tuner{host: h, m: newModel(), link: newLink(), current: start, trial: start, steady: dwell, every: trialEvery}
 }
 
 // start is the mode of the first blocks: not far from the best one on any link,
@@ -106,9 +107,10 @@ func (t *Tuner) Expect(bytesPerSecond float64) {
 }
 
 // How often a block is a trial of another mode: soon in the beginning, when
-// little was measured.
+// little was measured, and more rarely as they lead to nothing.
 const (
 	trialEvery = 32
+	trialMost  = 128
 	trialFirst = 6 // while less than trialSoon blocks were measured
 	trialSoon  = 48
 )
@@ -118,14 +120,14 @@ func (t *Tuner) Next() Mode {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.chosen++
-	every := trialEvery
+	every := t.every
 	if t.done < trialSoon {
 		every = trialFirst
 	}
 	if t.chosen < every || t.trial == t.current {
 		return t.current
 	}
-	t.chosen = 0
+	t.chosen, t.every = 0, min(t.every*3/2, trialMost)
 	return t.trial
 }
 

@@ -89,7 +89,7 @@ func beginning(link float64) float64 { return 0.03 + 4*math.Pow(2, 20)*link/1e9 
 // be, with noise: what Compression takes is within 5 % of what TCPIP takes, always,
 // and within 5 % of the best that could have been chosen, nearly always.
 func TestIsNeverSlowerThanCarryingAndNearTheBestMode(t *testing.T) {
-	const every = 11
+	const every = 23
 	n, cases, missed := 0, 0, 0
 	for _, link := range links {
 		for _, p := range processors {
@@ -243,7 +243,7 @@ func TestNonsenseDoesNoHarm(t *testing.T) {
 	}
 	tuner.host = host{2, 2}
 	feed(tuner, 2000, 0.4, 80)
-	if !tuner.current.Folds() {
+	if tuner.current == Carry {
 		t.Errorf("afterwards %v at 100 Mbit/s", tuner.current)
 	}
 }
