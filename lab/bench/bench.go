@@ -260,7 +260,8 @@ func (b *bench) round(ctx context.Context, l Link, round int) error {
 		if !b.wanted(w, b.subject, l, round) {
 			continue
 		}
-		s := Sample{Way: w.Name, Guest: b.subject.name, Link: l.Name, Round: round}
+		s := Sample{Way: w.Name, Guest: b.subject.name, Link: l.Name, Round: round, TotalMS: -1, MigrationMS: -1, BlackoutGuestMS: -1,
+			BlackoutLibvirtMS: -1, WireBytes: -1, CPUQEMU: -1, CPULibvirt: -1, CPUAgents: -1, AgentPeak: -1}
 		if n := b.report.gaveUp(s); n >= triesWithoutEnd {
 			s = s.failed(fmt.Sprintf("not tried again: it did not converge %d times", n))
 		} else if err := b.take(ctx, w, &s); err != nil {

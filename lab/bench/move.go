@@ -55,7 +55,6 @@ func (b *bench) take(ctx context.Context, w way, s *Sample) error {
 	}
 	s.TotalMS, s.WireBytes = took.Milliseconds(), now-sent
 	s.CPUQEMU, s.CPULibvirt, s.CPUAgents = used.qemu, used.libvirt, used.agents
-	s.MigrationMS, s.BlackoutGuestMS, s.BlackoutLibvirtMS = -1, -1, -1
 	if problem == nil && !slices.Contains(b.running(ctx), to) {
 		problem = fmt.Errorf("the guest does not run on %s", to)
 	}
