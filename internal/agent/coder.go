@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"net"
 	"runtime"
 
 	"drover/internal/nbd"
@@ -24,22 +23,18 @@ func newCoder() *coder {
 
 func (c *coder) close() { c.encoders.Close() }
 
-// code has a stream coded that carries what QEMU writes to local, and gives what
-// takes the place of local.
-func (c *coder) code(st *stream.Stream, local net.Conn) net.Conn {
+// code has a stream coded that carries what QEMU writes.
+func (c *coder) code(st *stream.Stream) {
 	how := stream.Coding{Tuner: tune.New(c.host), Encoders: c.encoders}
 	switch st.Kind() {
 	case stream.KindMemory:
 		how.Scanner = ramstream.New()
 	case stream.KindDisk:
 		how.Scanner = nbd.New()
-		// The destination makes each disk anew, for one connection to write to.
-		local = nbd.Sparse(local, st.Index()&(1<<channelBits-1) == 0)
 	default:
-		return local
+		return
 	}
 	_ = st.SetCoding(how) // refused for other kinds only
-	return local
 }
 
 // processors is so many threads that compress.

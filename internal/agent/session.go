@@ -11,6 +11,7 @@ import (
 
 	"drover/internal/fault"
 	"drover/internal/move"
+	"drover/internal/nbd"
 	"drover/internal/plan"
 	"drover/internal/record"
 	"drover/internal/settings"
@@ -91,6 +92,7 @@ func streamKind(k string) stream.Kind {
 // they come: QEMU before 8.0 tells multifd's main channel by its being the first.
 func (s *session) serve(ctx context.Context, ln net.Listener, kind stream.Kind, base uint32) {
 	defer context.AfterFunc(ctx, func() { ln.Close() })()
+	var disks nbd.Disks // the destination makes each anew
 	for n := uint32(0); ; n++ {
 		local, err := ln.Accept()
 		if err != nil {
@@ -102,8 +104,11 @@ func (s *session) serve(ctx context.Context, ln net.Listener, kind stream.Kind, 
 			s.relay.failed(err)
 			continue
 		}
+		if kind == stream.KindDisk {
+			local = nbd.Sparse(local, &disks)
+		}
 		if s.coded {
-			local = s.coder.code(st, local)
+			s.coder.code(st)
 		}
 		s.relay.carry(st, local)
 	}

@@ -225,7 +225,11 @@ func (d *disk) zero(offset, length uint64) {
 func through(t testing.TB, fresh bool, server, client []byte, piece func(int) int, read int) []byte {
 	t.Helper()
 	w := &wire{b: client, piece: piece, err: io.EOF}
-	s := Sparse(w, fresh)
+	var disks *Disks
+	if fresh {
+		disks = new(Disks)
+	}
+	s := Sparse(w, disks)
 	if _, err := s.Write(server); err != nil || !bytes.Equal(w.sent, server) {
 		t.Fatalf("what the server says does not arrive: %v", err)
 	}

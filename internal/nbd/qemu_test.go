@@ -66,12 +66,13 @@ func serveImage(t *testing.T, path, format, discard string, sent *atomic.Int64) 
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		for first := true; ; first = false {
+		var disks Disks
+		for {
 			c, err := ln.Accept()
 			if err != nil {
 				return
 			}
-			relay(t, Sparse(c, first), behind, sent)
+			relay(t, Sparse(c, &disks), behind, sent)
 		}
 	})
 	return filepath.Join(dir, "s"), func() {
@@ -194,7 +195,7 @@ func TestPollDoesNotWait(t *testing.T) {
 	}
 	a, b := conn(fds[0]), conn(fds[1])
 	defer a.Close()
-	s := Sparse(b, false).(*sparse)
+	s := Sparse(b, nil).(*sparse)
 	defer s.Close()
 	p := make([]byte, 64<<10)
 	if n, err := s.Poll(p); n != 0 || err != nil {

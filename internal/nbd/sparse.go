@@ -34,8 +34,8 @@ const (
 // This is for disks that were made sparse, not for one whose room was set aside on
 // purpose.
 //
-// fresh says more of the disk: that it is new and all zeros, and that nobody else
-// writes to it. Then zeros where nothing was written yet change nothing, and
+// fresh, if it is not nil, says more of the disk: that it is new and all zeros, and
+// that nobody else writes to it. Then zeros where nothing was written yet change nothing, and
 // become requests to trim ("NBD_CMD_TRIM"): whether the server heeds one or not,
 // such a place stays zeros. QEMU sets room aside for zeros that it writes
 // to a raw image which libvirt gave it without discard='unmap', but not for these.
@@ -49,8 +49,8 @@ const (
 //
 // The result has CloseWrite, and Poll(p), a Read that gives 0 and no error instead
 // of waiting. One goroutine may read or poll and one may write at a time.
-func Sparse(c net.Conn, fresh bool) net.Conn {
-	s := &sparse{Conn: c, fresh: fresh, from: newClient(), server: server{limits: noLimits}}
+func Sparse(c net.Conn, fresh *Disks) net.Conn {
+	s := &sparse{Conn: c, disks: fresh, from: newClient(), server: server{limits: noLimits}}
 	if sc, ok := c.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
 			s.polls = poll{raw: raw}
@@ -63,11 +63,14 @@ func Sparse(c net.Conn, fresh bool) net.Conn {
 type sparse struct {
 	net.Conn
 	server server // of Write; agreed is for Read
-	fresh  bool
+	disks  *Disks
 
 	// All of Read.
 	polls poll
 	from  client
+	goes  []byte // the data of the last NBD_OPT_GO
+	begun bool   // there was a request
+	fresh bool   // the disk is
 	data  written
 	in    []byte // what was read and has not come out
 	room  *[inputSize]byte
@@ -139,7 +142,7 @@ func (s *sparse) direct(p []byte) []byte {
 	switch {
 	case s.from.at == lost:
 		return p
-	case (s.from.at == inPayload || s.from.at == inData) && !s.hold && min(s.from.left, uint64(len(p))) >= directSize:
+	case s.begun && (s.from.at == inPayload || s.from.at == inData) && !s.hold && min(s.from.left, uint64(len(p))) >= directSize:
 		return p[:s.from.within(len(p))]
 	}
 	return nil
@@ -167,6 +170,9 @@ func (s *sparse) give(p []byte) (n int) {
 			s.in, n = s.in[k:], n+k
 		case s.from.at == inPayload || s.from.at == inData:
 			k := copy(p[n:], s.in[:s.from.within(len(s.in))])
+			if !s.begun && s.disks != nil && len(s.goes) < 4+mostName {
+				s.goes = append(s.goes, s.in[:k]...)
+			}
 			s.from.took(k)
 			s.in, n = s.in[k:], n+k
 		default:
@@ -184,10 +190,17 @@ func (s *sparse) header() {
 		return
 	}
 	s.head = s.from.head[:s.from.got]
-	if len(s.head) < requestLen || s.from.at == lost {
+	if s.from.at == lost {
+		return
+	}
+	if len(s.head) < requestLen { // an option: the last one is NBD_OPT_GO, or nothing was agreed
+		s.goes = s.goes[:0]
 		return
 	}
 	limits := s.server.agreed.Load()
+	if !s.begun {
+		s.begin(limits)
+	}
 	switch s.from.command() {
 	case cmdWrite:
 		if s.hold = s.may(limits); s.hold {
@@ -200,6 +213,15 @@ func (s *sparse) header() {
 			s.nothing(limits, s.from.offset)
 		}
 	}
+}
+
+// begin is before the first request.
+func (s *sparse) begin(l *limits) {
+	s.begun = true
+	if name, ok := exportName(s.goes); ok && l != nil && s.disks != nil {
+		s.fresh = s.disks.first(name)
+	}
+	s.goes = nil
 }
 
 // may tells whether the write in the header could be a request for zeros.

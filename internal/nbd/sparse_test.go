@@ -66,7 +66,7 @@ func TestSparseTrimsWhereAFreshDiskIsZeroAnyway(t *testing.T) {
 			t.Errorf("%s: %d bytes, want %d; differ at %d", name, len(got), len(out), differ(got, out))
 		}
 	}
-	// A server that cannot trim.
+	// A server that cannot trim, and a client that did not negotiate.
 	server := join(welcome(3), export(1<<6), reply(optGo, repAck, nil))
 	if got, want := through(t, true, server, write(1, 0, zeros), nil, 4096), write(1, 0, zeros); !bytes.Equal(got, want) {
 		t.Error("without a negotiation")
@@ -74,6 +74,51 @@ func TestSparseTrimsWhereAFreshDiskIsZeroAnyway(t *testing.T) {
 	want := join(negotiation(8), request(0, cmdWriteZeroes, 1, 0, mib, nil))
 	if got := through(t, true, server, join(negotiation(8), write(1, 0, zeros)), nil, 4096); !bytes.Equal(got, want) {
 		t.Errorf("trimmed where the server does not: %d bytes", len(got))
+	}
+}
+
+// Who comes second to a disk does not know what the first has written.
+func TestOnlyTheFirstConnectionToADiskFindsItFresh(t *testing.T) {
+	var disks Disks
+	named := func(name string) []byte {
+		return option(optGo, string(be.AppendUint32(nil, uint32(len(name))))+name+"\x00\x01\x00\x03")
+	}
+	zeros := write(1, 0, make([]byte, 512))
+	for i, c := range []struct {
+		options []byte
+		command uint16
+	}{
+		{named("vda"), cmdTrim},
+		{named("vda"), cmdWriteZeroes},
+		{join(named("vda"), option(8, ""), named("vdb")), cmdTrim},
+		{named("vdb"), cmdWriteZeroes},
+		{named("vd"), cmdTrim},
+		{named(""), cmdTrim},
+		{named(string(make([]byte, 4096))), cmdTrim},
+		{named(string(make([]byte, 4097))), cmdWriteZeroes},
+		{named(string(make([]byte, 100000))), cmdWriteZeroes},
+		{option(optGo, "\x00\x00\x00\x04vdc"), cmdWriteZeroes},
+		{option(optGo, "\x00"), cmdWriteZeroes},
+		{nil, cmdWriteZeroes},
+	} {
+		for _, size := range []int{7, 64 << 10} {
+			if size == 7 && c.command == cmdTrim {
+				continue
+			}
+			s := Sparse(&wire{b: join(greeting(), c.options, zeros), err: io.EOF}, &disks)
+			_, _ = s.Write(taking())
+			var got bytes.Buffer
+			_, err := io.CopyBuffer(&got, struct{ io.Reader }{s}, make([]byte, size))
+			if want := join(greeting(), c.options, request(0, c.command, 1, 0, 512, nil)); err != nil || !bytes.Equal(got.Bytes(), want) {
+				t.Errorf("%d by %d: %d bytes, want %d, %v; differ at %d", i, size, got.Len(), len(want), err, differ(got.Bytes(), want))
+			}
+		}
+	}
+	for i := range 2 * mostDisks {
+		disks.first(string(be.AppendUint32(nil, uint32(i))))
+	}
+	if len(disks.seen) > mostDisks {
+		t.Errorf("%d disks are remembered", len(disks.seen))
 	}
 }
 
@@ -143,7 +188,7 @@ func TestSparseLeavesWhatTheServerDoesNotTake(t *testing.T) {
 			t.Errorf("a server that %s: %d bytes, want %d", name, len(got), len(want))
 		}
 		// The same, byte by byte.
-		s := Sparse(&wire{b: stream, err: io.EOF}, false)
+		s := Sparse(&wire{b: stream, err: io.EOF}, nil)
 		for i := range c.server {
 			_, _ = s.Write(c.server[i : i+1])
 		}
@@ -177,7 +222,7 @@ func TestSparseGivesWhatThereWasBeforeAnEarlyEnd(t *testing.T) {
 		if cut > 400 && cut < 3000 || cut > 10000 && cut%997 != 0 {
 			continue
 		}
-		s := Sparse(&wire{b: stream[:cut], err: failure}, false)
+		s := Sparse(&wire{b: stream[:cut], err: failure}, nil)
 		_, _ = s.Write(taking())
 		got, err := io.ReadAll(s)
 		if !errors.Is(err, failure) || !bytes.Equal(got, stream[:cut]) {
@@ -192,7 +237,7 @@ func TestSparseGivesWhatThereWasBeforeAnEarlyEnd(t *testing.T) {
 func TestSparseGoesOnAfterADeadline(t *testing.T) {
 	stream := join(negotiation(8), write(1, 0, make([]byte, 200<<10)), write(2, 0, random(70000, 4)))
 	w := &wire{err: os.ErrDeadlineExceeded}
-	s := Sparse(w, false)
+	s := Sparse(w, nil)
 	_, _ = s.Write(taking())
 	var got []byte
 	p := make([]byte, 50000)
@@ -218,7 +263,7 @@ func TestSparseGoesOnAfterADeadline(t *testing.T) {
 // Only what waits for its own rest is held back.
 func TestSparseHoldsNothingBackThatIsComplete(t *testing.T) {
 	w := &wire{err: os.ErrDeadlineExceeded}
-	s := Sparse(w, false)
+	s := Sparse(w, nil)
 	_, _ = s.Write(taking())
 	p := make([]byte, mib)
 	for _, step := range []struct{ in, out []byte }{
@@ -251,12 +296,12 @@ func TestSparseHoldsNothingBackThatIsComplete(t *testing.T) {
 
 func TestSparseIsAConnection(t *testing.T) {
 	w := &wire{err: io.EOF}
-	if err := Sparse(w, false).(interface{ CloseWrite() error }).CloseWrite(); err != nil || !w.closed {
+	if err := Sparse(w, nil).(interface{ CloseWrite() error }).CloseWrite(); err != nil || !w.closed {
 		t.Errorf("half closed: %v, %v", w.closed, err)
 	}
 	a, b := net.Pipe()
 	defer b.Close()
-	s := Sparse(a, false)
+	s := Sparse(a, nil)
 	if err := s.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
 		t.Errorf("where it cannot be half closed: %v", err)
 	}
@@ -281,7 +326,7 @@ func TestSparseIsAConnection(t *testing.T) {
 func TestSparseDoesNotFollowHalfAnAnswer(t *testing.T) {
 	a, b := net.Pipe()
 	defer b.Close()
-	s := Sparse(a, false)
+	s := Sparse(a, nil)
 	defer s.Close()
 	done := make(chan error, 1)
 	go func() {
@@ -304,7 +349,7 @@ func TestSparseDoesNotFollowHalfAnAnswer(t *testing.T) {
 func TestSparseAllocatesNothingOnTheWay(t *testing.T) {
 	one := join(write(1, 0, random(mib, 1)), write(2, mib, make([]byte, mib)))
 	w := &wire{err: os.ErrDeadlineExceeded}
-	s := Sparse(w, false)
+	s := Sparse(w, nil)
 	_, _ = s.Write(taking())
 	p := make([]byte, mib)
 	carry := func(b []byte) {
@@ -326,7 +371,7 @@ func BenchmarkSparse(b *testing.B) {
 	for name, payload := range map[string][]byte{"data": random(mib, 1), "zeros": make([]byte, mib), "zeros and a byte": append(make([]byte, mib-1), 1)} {
 		b.Run(name, func(b *testing.B) {
 			w := &wire{err: os.ErrDeadlineExceeded, b: negotiation(8)}
-			s := Sparse(w, false)
+			s := Sparse(w, nil)
 			_, _ = s.Write(taking())
 			p, stream := make([]byte, mib), write(1, 0, payload)
 			b.SetBytes(int64(len(stream)))

@@ -82,7 +82,7 @@ func (s *site) checkSparse(t *testing.T, m *machine, move func()) {
 }
 
 func sparseDisks() []lab.VMDisk {
-	return []lab.VMDisk{{Format: "raw", MiB: sparseMiB}, {Format: "qcow2", MiB: sparseMiB}}
+	return []lab.VMDisk{{Format: "qcow2", MiB: sparseMiB}, {Format: "raw", MiB: sparseMiB}}
 }
 
 func (s *site) testSparseRunning(t *testing.T) {
