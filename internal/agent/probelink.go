@@ -22,6 +22,8 @@ const (
 	probeSpan     = 250 * time.Millisecond
 	probeBytes    = 24 << 20 // or as soon as so many more have: little of the processors' time on fast links
 	probeInterval = 2 * time.Millisecond
+	// By then a link of 2 Gbit/s and more is warm.
+	probeSlow = 35 * time.Millisecond
 	// A long way needs more time, in round trips.
 	probeWarmTrips, probeTrips = 10, 5
 )
@@ -35,8 +37,9 @@ const (
 var errProbeShort = errors.New("the probe ended before anything arrived")
 
 // Probe sends random data to the destination, which drops them, and tells how
-// many bytes per second its kernel acknowledged.
-func (s *session) Probe(ctx context.Context, connections int) (float64, error) {
+// many bytes per second its kernel acknowledged. slow is called as soon as it is
+// certain that the link is not fast.
+func (s *session) Probe(ctx context.Context, connections int, slow func()) (float64, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	block := make([]byte, probeBlock)
@@ -60,14 +63,14 @@ func (s *session) Probe(ctx context.Context, connections int) (float64, error) {
 		})
 	}
 	defer cancel()
-	return measure(ctx, streams, time.Now)
+	return measure(ctx, streams, time.Now, slow)
 }
 
 // probed is what the measurement needs to know of a stream.
 type probed interface{ TCPInfo() stream.TCPInfo }
 
 // measure waits for the warm-up and tells the rate of what comes then.
-func measure(ctx context.Context, streams []probed, now func() time.Time) (float64, error) {
+func measure(ctx context.Context, streams []probed, now func() time.Time, slow func()) (float64, error) {
 	tick := time.NewTicker(probeInterval)
 	defer tick.Stop()
 	begin, before := now(), uint64(0)
@@ -83,6 +86,8 @@ func measure(ctx context.Context, streams []probed, now func() time.Time) (float
 		switch {
 		case warm.IsZero() && (acked >= probeWarm || at.Sub(begin) >= max(probeWarmTime, probeWarmTrips*trip)):
 			warm, before = at, acked
+		case warm.IsZero() && at.Sub(begin) >= probeSlow:
+			slow()
 		case warm.IsZero():
 		case acked-before >= probeBytes || at.Sub(warm) >= max(probeSpan, probeTrips*trip):
 			if acked <= before {

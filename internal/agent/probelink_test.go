@@ -42,12 +42,16 @@ func TestALinkIsMeasuredWithoutItsBurst(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p.at = time.Unix(0, 0)
-			got, err := measure(t.Context(), []probed{&p}, p.now)
+			slow := false
+			got, err := measure(t.Context(), []probed{&p}, p.now, func() { slow = true })
 			if err != nil || math.Abs(got/p.rate-1) > 0.02 {
 				t.Errorf("%.0f bytes per second, %v; want %.0f", got, err, p.rate)
 			}
 			if took := p.at.Sub(time.Unix(0, 0)); took > time.Second {
 				t.Errorf("it took %s", took)
+			}
+			if want := p.rate*probeSlow.Seconds()+p.burst < probeWarm; slow != want {
+				t.Errorf("called slow: %t", slow)
 			}
 		})
 	}
@@ -55,14 +59,14 @@ func TestALinkIsMeasuredWithoutItsBurst(t *testing.T) {
 
 func TestALinkThatCarriesNothingIsNotMeasured(t *testing.T) {
 	p := pipe{at: time.Unix(0, 0)}
-	if r, err := measure(t.Context(), []probed{&p}, p.now); !errors.Is(err, errProbeShort) {
+	if r, err := measure(t.Context(), []probed{&p}, p.now, func() {}); !errors.Is(err, errProbeShort) {
 		t.Errorf("%f, %v", r, err)
 	}
 	gone, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("enough")
 	cancel(why)
 	p = pipe{at: time.Unix(0, 0), trip: time.Hour}
-	if r, err := measure(gone, []probed{&p}, p.now); !errors.Is(err, why) {
+	if r, err := measure(gone, []probed{&p}, p.now, func() {}); !errors.Is(err, why) {
 		t.Errorf("%f, %v", r, err)
 	}
 }

@@ -33,10 +33,19 @@ func (h hyper) MemorySample(ctx context.Context, uuid string, pages int, seed ui
 	return h.a.h.fake.MemorySample(ctx, uuid, pages, seed)
 }
 
+// slowLink is one of which no more is known in time.
+const slowLink = -2
+
 // Probe is a link of 1 Gbit/s, unless the test says otherwise.
-func (s *session) Probe(context.Context, int) (float64, error) {
+func (s *session) Probe(ctx context.Context, _ int, slow func()) (float64, error) {
 	if err := s.a.gate(); err != nil {
 		return 0, err
+	}
+	if s.a.h.probed() == slowLink {
+		slow()
+		slow()
+		<-ctx.Done()
+		return 0, context.Cause(ctx)
 	}
 	s.a.h.mu.Lock()
 	defer s.a.h.mu.Unlock()

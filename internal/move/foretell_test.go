@@ -20,6 +20,12 @@ func (h *host) probes(bytesPerSecond float64) {
 	h.link = bytesPerSecond
 }
 
+func (h *host) probed() float64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.link
+}
+
 // took remembers what libvirt was told of a migration.
 func (h *host) took(p virt.MigrationParams) {
 	h.mu.Lock()
@@ -47,6 +53,7 @@ func TestConnectionsAreChosen(t *testing.T) {
 		"very fast link":      {10e9, 0, 4, 4, "80 Gbit/s"}, // the hosts have four cores
 		"one asked":           {10e9, 1, 1, 0, "as asked for"},
 		"three asked":         {125e6, 3, 3, 3, "as asked for"},
+		"slow, not yet known": {slowLink, 0, 1, 0, "less than 5 Gbit/s"},
 		"link that says none": {-1, 0, 1, 0, "not known to be a fast link"},
 	} {
 		t.Run(name, func(t *testing.T) {

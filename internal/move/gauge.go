@@ -91,6 +91,7 @@ func seedOf(id string) uint64 {
 // linkProbe is a measurement of the link under way.
 type linkProbe struct {
 	started time.Time
+	slow    chan struct{} // closed when the link is known not to be fast
 	done    chan struct{} // after it rate is there
 	rate    float64       // bytes per second; 0: unknown
 }
@@ -101,13 +102,13 @@ func (s *source) probe(ctx context.Context) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
-	l := &linkProbe{started: time.Now(), done: make(chan struct{})}
+	l := &linkProbe{started: time.Now(), slow: make(chan struct{}), done: make(chan struct{})}
 	s.link = l
 	connections := max(s.req.Connections, len(s.session.Networks()))
 	go func() {
 		defer close(l.done)
 		defer cancel()
-		rate, err := s.session.Probe(ctx, connections)
+		rate, err := s.session.Probe(ctx, connections, sync.OnceFunc(func() { close(l.slow) }))
 		if err != nil {
 			s.log.Debug("link not measured", "error", err)
 			return
@@ -125,14 +126,21 @@ func (l *linkProbe) wait(ctx context.Context) float64 {
 	return l.rate
 }
 
-// soon gives the rate of a link that is fast, and of others if it is known.
-func (l *linkProbe) soon(ctx context.Context) float64 {
+// soon gives the rate of a link that is fast, and tells of one that is not.
+func (l *linkProbe) soon(ctx context.Context) (rate float64, slow bool) {
 	if l == nil {
-		return 0
+		return 0, false
 	}
 	ctx, cancel := context.WithDeadline(ctx, l.started.Add(fastProbe))
 	defer cancel()
-	return l.wait(ctx)
+	select {
+	case <-l.slow:
+		return 0, true
+	case <-l.done:
+		return l.rate, false
+	case <-ctx.Done():
+		return 0, false
+	}
 }
 
 // await tells whether c was closed before ctx ended.
@@ -148,16 +156,16 @@ func await(ctx context.Context, c <-chan struct{}) bool {
 // chooseConnections decides how many connections memory takes. A move that only asks has
 // the time to know the link.
 func (s *source) chooseConnections(ctx context.Context) {
-	rate := s.link.soon
-	if s.req.DryRun {
-		rate = s.link.wait
-	}
 	own, err := s.facts(ctx)
 	old := err != nil || plan.CheckParallel(s.m.opt.Host, own.LibvirtVersion, own.QEMUVersion) != nil ||
 		plan.CheckParallel(s.req.Destination, s.opened.Facts.LibvirtVersion, s.opened.Facts.QEMUVersion) != nil
 	l := plan.Link{Asked: s.req.Connections, Kind: s.kind, Networks: len(s.session.Networks()), Cores: own.CPUs, TheirCores: s.opened.Facts.CPUs, Old: old}
-	if l.Asked == 0 {
-		l.Rate = rate(ctx)
+	switch {
+	case l.Asked > 0:
+	case s.req.DryRun:
+		l.Rate = s.link.wait(ctx)
+	default:
+		l.Rate, l.Slow = s.link.soon(ctx)
 	}
 	s.connections, s.reason = plan.Connections(l)
 }

@@ -161,7 +161,9 @@ type Session interface {
 	Forward(kind string, channel int, socket string) error
 	// Probe measures how much payload so many connections (at least one) carry, before
 	// there is any. That it fails says nothing of the session.
-	Probe(ctx context.Context, connections int) (bytesPerSecond float64, err error)
+	// slow is called, maybe several times, as soon as the link is known not to be
+	// fast, which is before its rate is.
+	Probe(ctx context.Context, connections int, slow func()) (bytesPerSecond float64, err error)
 	// Err is the first thing that went wrong on a data stream, nil if nothing.
 	Err() error
 	// Verify holds the kernel's addresses of every stream against Networks:

@@ -19,9 +19,10 @@ type Link struct {
 	Kind  wire.MoveKind
 	// Networks carry the move together.
 	Networks int
-	// Rate in bytes per second, as measured; 0: not measured, or not measured in
-	// the time in which a fast link would have been.
+	// Rate in bytes per second, as measured; 0: not measured, or not measured yet.
+	// Slow: it is known already that the link is not fast.
 	Rate float64
+	Slow bool
 	// Cores of either host, 0: not said.
 	Cores, TheirCores int
 	// Old: libvirt or QEMU of one of the hosts has no parallel connections.
@@ -65,9 +66,12 @@ func Connections(l Link) (n int, why string) {
 			parts = append(parts, "one core")
 		}
 	}
-	if l.Rate > 0 {
+	switch {
+	case l.Rate > 0:
 		parts = append(parts, humanize.SIWithDigits(l.Rate*8, 1, "bit/s"))
-	} else if n == 1 {
+	case l.Slow:
+		parts = append(parts, "less than 5 Gbit/s")
+	case n == 1:
 		parts = append(parts, "not known to be a fast link")
 	}
 	return n, strings.Join(parts, ", ")

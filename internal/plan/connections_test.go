@@ -20,6 +20,8 @@ func TestConnections(t *testing.T) {
 		{"one asked is the plain stream", Link{Asked: 1, Networks: 2, Rate: 10 * gbit, Cores: 8}, 1, 0, "as asked for"},
 		{"more than there can be", Link{Asked: 99}, 16, 16, "as asked for"},
 		{"nothing known", Link{}, 1, 0, "not known to be a fast link"},
+		{"known to be slow", Link{Networks: 1, Slow: true}, 1, 0, "less than 5 Gbit/s"},
+		{"two networks known to be slow", Link{Networks: 2, Slow: true}, 2, 2, "2 networks, less than 5 Gbit/s"},
 		{"slow", Link{Networks: 1, Rate: 0.1 * gbit, Cores: 8, TheirCores: 8}, 1, 0, "100 Mbit/s"},
 		{"1 Gbit/s", Link{Networks: 1, Rate: 0.94 * gbit, Cores: 8, TheirCores: 8}, 1, 0, "940 Mbit/s"},
 		{"below the threshold", Link{Networks: 1, Rate: 4.9 * gbit, Cores: 8, TheirCores: 8}, 1, 0, "4.9 Gbit/s"},
