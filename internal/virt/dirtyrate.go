@@ -9,10 +9,10 @@ import (
 	lv "github.com/digitalocean/go-libvirt"
 )
 
-// dirtyRatePoll is how often the end of a measurement is asked for, and
-// dirtyRateGrace how much longer than its period it may take.
+// dirtyRatePoll is how often the end of a measurement is asked for, once its period
+// is over, and dirtyRateGrace how much longer than that it may take.
 const (
-	dirtyRatePoll  = 50 * time.Millisecond
+	dirtyRatePoll  = 15 * time.Millisecond
 	dirtyRateGrace = time.Second
 )
 
@@ -38,21 +38,29 @@ func (h *Host) DirtyRate(ctx context.Context, vm string, period time.Duration) (
 		if err != nil {
 			return err
 		}
-		if before.status != lv.DomainDirtyrateMeasuring { // else another's measurement is as good
+		var first time.Duration // another's measurement is as good, and may end at any time
+		if before.status != lv.DomainDirtyrateMeasuring {
+			first = time.Duration(seconds) * time.Second
 			if err := l.DomainStartDirtyRateCalc(d, seconds, uint32(lv.DomainDirtyrateModePageSampling)); err != nil {
 				return err
 			}
 		}
-		rate, err = awaitDirtyRate(ctx, l, d)
+		rate, err = awaitDirtyRate(ctx, l, d, first)
 		return err
 	})
 	return rate, err
 }
 
-func awaitDirtyRate(ctx context.Context, l *lv.Libvirt, d lv.Domain) (float64, error) {
-	tick := time.NewTicker(dirtyRatePoll)
-	defer tick.Stop()
+// awaitDirtyRate asks for the first time after first.
+func awaitDirtyRate(ctx context.Context, l *lv.Libvirt, d lv.Domain, first time.Duration) (float64, error) {
+	next := time.NewTimer(first)
+	defer next.Stop()
 	for {
+		select {
+		case <-next.C:
+		case <-ctx.Done():
+			return 0, fmt.Errorf("%w: %w", errNotMeasured, context.Cause(ctx))
+		}
 		m, err := readDirtyRate(l, d)
 		if err != nil {
 			return 0, err
@@ -60,11 +68,7 @@ func awaitDirtyRate(ctx context.Context, l *lv.Libvirt, d lv.Domain) (float64, e
 		if m.status == lv.DomainDirtyrateMeasured {
 			return m.bytesPerSecond, nil
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return 0, fmt.Errorf("%w: %w", errNotMeasured, context.Cause(ctx))
-		}
+		next.Reset(dirtyRatePoll)
 	}
 }
 
