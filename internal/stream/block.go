@@ -60,9 +60,10 @@ func (b *block) room() []byte { return b.plain[headerSize:] }
 func (b *block) encode() {
 	b.frame = b.plain[:headerSize+b.n]
 	if b.m.Mode != tune.Carry && !(b.doubt && hopeless(b.data())) {
-		start := time.Now()
+		start, work := time.Now(), threadTime()
 		out, codec, err := pack(b.m.Mode, b.coded[headerSize:headerSize], b.data())
-		if b.m.Encode = time.Since(start); err != nil {
+		b.m.Encode, b.m.Work = time.Since(start), threadTime()-work
+		if err != nil {
 			b.err = err
 			return
 		}

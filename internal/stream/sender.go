@@ -35,6 +35,7 @@ type sender struct {
 	c      Coding
 	local  *source
 	folder *fold.Folder // nil: nothing is folded
+	turn   *place       // among the streams that compress
 	// patient: a wait for more can be interrupted, so that pieces may be held.
 	patient bool
 
@@ -65,6 +66,7 @@ type sender struct {
 func newSender(s *Stream, local net.Conn) *sender {
 	u := &sender{s: s, c: s.coding, local: newSource(local), queue: make(chan *block, maxBlocks), wrote: time.Now()}
 	u.change.L = &u.mu
+	u.turn = u.c.Encoders.join()
 	u.patient = local.SetReadDeadline(time.Time{}) == nil
 	if u.c.Scanner != nil {
 		budget := u.c.Budget
@@ -78,6 +80,7 @@ func newSender(s *Stream, local net.Conn) *sender {
 
 // close gives everything back; reader and writer must have ended.
 func (u *sender) close() {
+	u.turn.leave()
 	if u.folder != nil {
 		u.folder.Close()
 	}
@@ -155,7 +158,7 @@ func (u *sender) submit(b *block) error {
 	if now {
 		b.run()
 	} else {
-		u.c.Encoders.Do(b.run)
+		u.turn.do(b.run)
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ func stuck(t *testing.T) (e *Encoders, let func()) {
 	t.Helper()
 	e = NewEncoders(1)
 	gate := make(chan struct{})
-	e.Do(func() { <-gate })
+	e.join().do(func() { <-gate })
 	let = func() {
 		select {
 		case <-gate:
