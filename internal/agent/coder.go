@@ -17,8 +17,8 @@ type coder struct {
 }
 
 func newCoder() *coder {
-	n := max(runtime.NumCPU()/2, 1)
-	return &coder{encoders: stream.NewEncoders(n), host: processors(n)}
+	e := stream.NewEncoders(max(runtime.NumCPU()/2, 1))
+	return &coder{encoders: e, host: newProcessors(e)}
 }
 
 func (c *coder) close() { c.encoders.Close() }
@@ -36,9 +36,3 @@ func (c *coder) code(st *stream.Stream) {
 	}
 	_ = st.SetCoding(how) // refused for other kinds only
 }
-
-// processors is so many threads that compress.
-type processors int
-
-func (p processors) Encoders() float64 { return float64(p) }
-func (p processors) Idle() float64     { return float64(runtime.NumCPU()) / 2 }
