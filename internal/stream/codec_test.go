@@ -155,6 +155,24 @@ func TestProbesAreNotCoded(t *testing.T) {
 	}
 }
 
+// Who opened a stream codes, and takes nothing that is coded.
+func TestNothingCodedComesBack(t *testing.T) {
+	good, _ := Compression.Encode(nil, guestLike(5000))
+	for _, kind := range []Kind{KindMemory, KindDisk} {
+		e := newEnv(t, Timing{Grace: 100 * time.Millisecond})
+		src, dst := e.pair(t, kind, 0)
+		frame := make([]byte, headerSize+len(good))
+		header{typ: frameData, flags: codecZstd, length: len(good)}.put(frame)
+		copy(frame[headerSize:], good)
+		if err := dst.link.write(frame); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadAll(src); !fault.Is(err, fault.ProtocolError) {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}
+
 func FuzzDecompress(f *testing.F) {
 	for _, b := range bombs(f) {
 		if len(b.block) < 1<<16 {

@@ -162,7 +162,7 @@ func (s *Stream) next(stop <-chan struct{}) (chunk, error) {
 // within the bounds of a block.
 func (s *Stream) decode(c chunk) (chunk, error) {
 	if c.flags != 0 {
-		if c.flags&^(codecBits|folded) != 0 || !s.info.Kind.codes() {
+		if c.flags&^(codecBits|folded) != 0 || !s.decodes {
 			c.free()
 			return chunk{}, s.refuse(violationf("data with flags %#x on a %s stream", c.flags, s.info.Kind))
 		}

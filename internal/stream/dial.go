@@ -85,7 +85,7 @@ func (s *Session) DialData(ctx context.Context, o DialOptions, kind Kind, index 
 		}
 		raw.setPace(o.Pace)
 		raw.boundUnsent()
-		st = newStream(newLink(raw, data, o.names(), t, frameData), c, s)
+		st = newStream(newLink(raw, data, o.names(), t, frameData), c, s, true)
 		return nil
 	})
 	if err != nil {

@@ -93,7 +93,7 @@ func FuzzFrame(f *testing.F) {
 		raw := &wireConn{Conn: c}
 		l := newLink(raw, raw, names{"HV02", "HV01"}, Timing{Grace: time.Millisecond}.withDefaults(), frameData)
 		b := newBudgets()
-		s := &Stream{link: l, budgets: &b, info: StreamInfo{Kind: KindMemory}}
+		s := &Stream{link: l, budgets: &b, decodes: true, info: StreamInfo{Kind: KindMemory}}
 		l.start()
 		got, err := io.ReadAll(s)
 		data, eof := expected(in)

@@ -303,7 +303,7 @@ func (l *Listener) attach(raw *wireConn, conn *tls.Conn, who names, kind Kind, s
 	}
 	raw.setPace(l.o.Pace)
 	raw.boundUnsent()
-	st := newStream(newLink(raw, data, who, l.o.Timing, frameData), c, s)
+	st := newStream(newLink(raw, data, who, l.o.Timing, frameData), c, s, false)
 	st.link.start()
 	if err := s.deliver(st, who); err != nil {
 		st.Abort(who.fault(err, l.o.Timing.Handshake))

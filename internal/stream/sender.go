@@ -36,6 +36,7 @@ type sender struct {
 	local  *source
 	folder *fold.Folder // nil: nothing is folded
 	turn   *place       // among the streams that compress
+	most   int          // blocks under way
 	// patient: a wait for more can be interrupted, so that pieces may be held.
 	patient bool
 
@@ -66,7 +67,10 @@ type sender struct {
 func newSender(s *Stream, local net.Conn) *sender {
 	u := &sender{s: s, c: s.coding, local: newSource(local), queue: make(chan *block, maxBlocks), wrote: time.Now()}
 	u.change.L = &u.mu
-	u.turn = u.c.Encoders.join()
+	u.turn, u.most = u.c.Encoders.join(), maxBlocks
+	if u.c.Encoders != nil { // one is compressed by each, one waits, one is written
+		u.most = min(max(u.c.Encoders.Limit()+2, 3), maxBlocks)
+	}
 	u.patient = local.SetReadDeadline(time.Time{}) == nil
 	if u.c.Scanner != nil {
 		budget := u.c.Budget
@@ -225,7 +229,7 @@ func (u *sender) await(mode tune.Mode) error {
 
 // full tells that no other block may be made now. Under mu.
 func (u *sender) full(mode tune.Mode) bool {
-	return u.blocks > 0 && (u.blocks >= maxBlocks || u.load >= u.limit(aheadTime, leastLoad, maxBlocks*MaxData) ||
+	return u.blocks > 0 && (u.blocks >= u.most || u.load >= u.limit(aheadTime, leastLoad, maxBlocks*MaxData) ||
 		// What is only carried is carried best by one goroutine.
 		mode == tune.Carry && u.lastMode == tune.Carry)
 }

@@ -181,9 +181,9 @@ func TestMemoryIsBoundedWhenEncodersAreSlow(t *testing.T) {
 		eventually(t, "all blocks under way", func() bool {
 			u.mu.Lock()
 			defer u.mu.Unlock()
-			return u.blocks == maxBlocks
+			return u.blocks == u.most
 		})
-		if n := plenty - counted.left.Load(); n > maxBlocks*fold.MaxRaw+fold.MaxRaw {
+		if n := plenty - counted.left.Load(); n > int64(u.most+1)*fold.MaxRaw {
 			t.Errorf("%s: %d bytes were read", mode, n)
 		}
 		let()

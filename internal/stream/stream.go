@@ -20,6 +20,7 @@ type Stream struct {
 	info    StreamInfo // the fixed part
 	coding  Coding
 	budgets *budgets // of the session
+	decodes bool     // coded blocks may come: to the side that did not open the stream
 
 	cmu   sync.Mutex
 	coded Coded
@@ -59,9 +60,9 @@ type Counters struct {
 
 // newStream makes a stream of an attached connection; whether it is encrypted
 // shows in the connection itself.
-func newStream(l *link, c claim, of *Session) *Stream {
+func newStream(l *link, c claim, of *Session, opener bool) *Stream {
 	k := l.raw.info()
-	s := &Stream{link: l, budgets: &of.budgets, info: StreamInfo{Kind: c.kind, Index: c.index, Local: k.Local, Remote: k.Remote}}
+	s := &Stream{link: l, budgets: &of.budgets, decodes: c.kind.codes() && !opener, info: StreamInfo{Kind: c.kind, Index: c.index, Local: k.Local, Remote: k.Remote}}
 	if t, ok := l.conn.(*tls.Conn); ok {
 		cs := t.ConnectionState()
 		s.info.Encrypted, s.info.CipherSuite = cs.HandshakeComplete, tls.CipherSuiteName(cs.CipherSuite)
