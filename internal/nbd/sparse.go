@@ -34,11 +34,11 @@ const (
 // This is for disks that were made sparse, not for one whose room was set aside on
 // purpose.
 //
-// fresh, if it is not nil, says more of the disk: that it is new and all zeros, and
-// that nobody else writes to it. Then zeros where nothing was written yet change nothing, and
+// fresh, if it is not nil, says that the disk is new and all zeros, and that nobody
+// else writes to it. Then zeros where nothing was written yet change nothing, and
 // become requests to trim ("NBD_CMD_TRIM"): whether the server heeds one or not,
-// such a place stays zeros. QEMU sets room aside for zeros that it writes
-// to a raw image which libvirt gave it without discard='unmap', but not for these.
+// such a place stays zeros. QEMU sets room aside for zeros that it writes to a raw
+// image which libvirt 11 gave it without discard='unmap', but not for these.
 //
 // While a write's payload has been zeros so far, they are counted and not kept, so
 // a connection takes 128 KiB of memory whatever the client sends, and a fresh

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-const mib = 1 << 20
+const unit = 192 << 10 // more than is read at a time
 
 var pieces = map[string]func(int) int{
 	"all at once": nil,
@@ -20,31 +20,31 @@ var pieces = map[string]func(int) int{
 }
 
 func TestSparseMakesWritesOfZerosIntoRequestsForZeros(t *testing.T) {
-	data, zeros := random(2*mib, 3), make([]byte, 4*mib)
-	mixed, last := append([]byte{1}, zeros[:mib-1]...), append(zeros[:mib-1:mib-1], 1)
+	data, zeros := random(2*unit, 3), make([]byte, 4*unit)
+	mixed, last := append([]byte{1}, zeros[:unit-1]...), append(zeros[:unit-1:unit-1], 1)
 	stream := join(negotiation(8, 10),
-		write(1, 0, data[:mib]), write(2, mib, zeros[:mib]), request(flagFUA, cmdWrite, 3, 2*mib, 512, zeros[:512]),
-		request(0, 0, 4, 0, 1<<20, nil), write(5, 3*mib, mixed), write(6, 4*mib, last), write(7, 5*mib, zeros), write(8, 0, nil),
-		request(2, cmdWrite, 9, 9*mib, 4096, zeros[:4096]), // a flag that says nothing of writes
+		write(1, 0, data[:unit]), write(2, unit, zeros[:unit]), request(flagFUA, cmdWrite, 3, 2*unit, 512, zeros[:512]),
+		request(0, 0, 4, 0, 1<<20, nil), write(5, 3*unit, mixed), write(6, 4*unit, last), write(7, 5*unit, zeros), write(8, 0, nil),
+		request(2, cmdWrite, 9, 9*unit, 4096, zeros[:4096]), // a flag that says nothing of writes
 		request(0, 3, 10, 0, 0, nil), request(0, 2, 0, 0, 0, nil))
 	want := join(negotiation(8, 10),
-		write(1, 0, data[:mib]), request(0, cmdWriteZeroes, 2, mib, mib, nil), request(flagFUA, cmdWriteZeroes, 3, 2*mib, 512, nil),
-		request(0, 0, 4, 0, 1<<20, nil), write(5, 3*mib, mixed), write(6, 4*mib, last), request(0, cmdWriteZeroes, 7, 5*mib, 4*mib, nil), write(8, 0, nil),
-		request(2, cmdWrite, 9, 9*mib, 4096, zeros[:4096]), request(0, 3, 10, 0, 0, nil), request(0, 2, 0, 0, 0, nil))
+		write(1, 0, data[:unit]), request(0, cmdWriteZeroes, 2, unit, unit, nil), request(flagFUA, cmdWriteZeroes, 3, 2*unit, 512, nil),
+		request(0, 0, 4, 0, 1<<20, nil), write(5, 3*unit, mixed), write(6, 4*unit, last), request(0, cmdWriteZeroes, 7, 5*unit, 4*unit, nil), write(8, 0, nil),
+		request(2, cmdWrite, 9, 9*unit, 4096, zeros[:4096]), request(0, 3, 10, 0, 0, nil), request(0, 2, 0, 0, 0, nil))
 	for name, piece := range pieces {
-		for _, read := range []int{61, 256 << 10, 8 * mib} {
+		for _, read := range []int{61, 256 << 10, 8 * unit} {
 			if got := through(t, false, taking(), stream, piece, read); !bytes.Equal(got, want) {
 				t.Errorf("%s, read by %d: %d bytes, want %d; differ at %d", name, read, len(got), len(want), differ(got, want))
 			}
 		}
 	}
 	// QEMU's client leaves the flag away.
-	wide := join(negotiation(8, optExtendedHeaders), extendedRequest(0, cmdWrite, 1, mib, mib, zeros[:mib]), extendedRequest(2, cmdWriteZeroes, 1, 0, 1<<40, nil),
-		extendedRequest(flagPayloadLen|flagFUA, cmdWrite, 2, mib, mib, zeros[:mib]),
-		extendedRequest(flagPayloadLen, cmdWrite, 3, mib, mib, data[:mib]), extendedRequest(flagPayloadLen, 7, 4, 0, 8, zeros[:8]))
-	want = join(negotiation(8, optExtendedHeaders), extendedRequest(0, cmdWriteZeroes, 1, mib, mib, nil), extendedRequest(0, cmdWriteZeroes, 1, 0, 1<<40, nil),
-		extendedRequest(flagFUA, cmdWriteZeroes, 2, mib, mib, nil),
-		extendedRequest(flagPayloadLen, cmdWrite, 3, mib, mib, data[:mib]), extendedRequest(flagPayloadLen, 7, 4, 0, 8, zeros[:8]))
+	wide := join(negotiation(8, optExtendedHeaders), extendedRequest(0, cmdWrite, 1, unit, unit, zeros[:unit]), extendedRequest(2, cmdWriteZeroes, 1, 0, 1<<40, nil),
+		extendedRequest(flagPayloadLen|flagFUA, cmdWrite, 2, unit, unit, zeros[:unit]),
+		extendedRequest(flagPayloadLen, cmdWrite, 3, unit, unit, data[:unit]), extendedRequest(flagPayloadLen, 7, 4, 0, 8, zeros[:8]))
+	want = join(negotiation(8, optExtendedHeaders), extendedRequest(0, cmdWriteZeroes, 1, unit, unit, nil), extendedRequest(0, cmdWriteZeroes, 1, 0, 1<<40, nil),
+		extendedRequest(flagFUA, cmdWriteZeroes, 2, unit, unit, nil),
+		extendedRequest(flagPayloadLen, cmdWrite, 3, unit, unit, data[:unit]), extendedRequest(flagPayloadLen, 7, 4, 0, 8, zeros[:8]))
 	if got := through(t, false, taking(), wide, nil, 64<<10); !bytes.Equal(got, want) {
 		t.Errorf("extended headers: %d bytes, want %d", len(got), len(want))
 	}
@@ -52,14 +52,14 @@ func TestSparseMakesWritesOfZerosIntoRequestsForZeros(t *testing.T) {
 
 // Where nothing was written, zeros need no room and no request for them.
 func TestSparseTrimsWhereAFreshDiskIsZeroAnyway(t *testing.T) {
-	zeros, data, far := make([]byte, mib), random(mib, 1), uint64(9)<<40
-	in := join(negotiation(8), request(2, cmdWriteZeroes, 1, 0, 16*mib, nil), write(2, mib, zeros), write(3, 2*mib+512, data[:512]),
-		request(1, cmdWrite, 4, 2*mib, 512, zeros[:512]), request(3, cmdWriteZeroes, 5, 2*mib+64<<10, mib, nil), write(6, mib, zeros),
-		write(7, 3*mib, append(zeros[:mib-1:mib-1], 1)), write(8, 3*mib+8192, zeros[:4096]), request(16, cmdWriteZeroes, 9, 0, 512, nil),
+	zeros, data, far := make([]byte, unit), random(unit, 1), uint64(9)<<40
+	in := join(negotiation(8), request(2, cmdWriteZeroes, 1, 0, 16*unit, nil), write(2, unit, zeros), write(3, 2*unit+512, data[:512]),
+		request(1, cmdWrite, 4, 2*unit, 512, zeros[:512]), request(3, cmdWriteZeroes, 5, 2*unit+64<<10, unit, nil), write(6, unit, zeros),
+		write(7, 3*unit, append(zeros[:unit-1:unit-1], 1)), write(8, 3*unit+8192, zeros[:4096]), request(16, cmdWriteZeroes, 9, 0, 512, nil),
 		write(10, far-512, zeros[:512]), write(11, far, data[:512]), write(12, 0, zeros[:512]))
-	out := join(negotiation(8), request(0, cmdTrim, 1, 0, 16*mib, nil), request(0, cmdTrim, 2, mib, mib, nil), write(3, 2*mib+512, data[:512]),
-		request(1, cmdWriteZeroes, 4, 2*mib, 512, nil), request(1, cmdTrim, 5, 2*mib+64<<10, mib, nil), request(0, cmdTrim, 6, mib, mib, nil),
-		write(7, 3*mib, append(zeros[:mib-1:mib-1], 1)), request(0, cmdWriteZeroes, 8, 3*mib+8192, 4096, nil), request(16, cmdWriteZeroes, 9, 0, 512, nil),
+	out := join(negotiation(8), request(0, cmdTrim, 1, 0, 16*unit, nil), request(0, cmdTrim, 2, unit, unit, nil), write(3, 2*unit+512, data[:512]),
+		request(1, cmdWriteZeroes, 4, 2*unit, 512, nil), request(1, cmdTrim, 5, 2*unit+64<<10, unit, nil), request(0, cmdTrim, 6, unit, unit, nil),
+		write(7, 3*unit, append(zeros[:unit-1:unit-1], 1)), request(0, cmdWriteZeroes, 8, 3*unit+8192, 4096, nil), request(16, cmdWriteZeroes, 9, 0, 512, nil),
 		request(0, cmdTrim, 10, far-512, 512, nil), write(11, far, data[:512]), request(0, cmdWriteZeroes, 12, 0, 512, nil))
 	for name, piece := range pieces {
 		if got := through(t, true, taking(), in, piece, 64<<10); !bytes.Equal(got, out) {
@@ -71,7 +71,7 @@ func TestSparseTrimsWhereAFreshDiskIsZeroAnyway(t *testing.T) {
 	if got, want := through(t, true, server, write(1, 0, zeros), nil, 4096), write(1, 0, zeros); !bytes.Equal(got, want) {
 		t.Error("without a negotiation")
 	}
-	want := join(negotiation(8), request(0, cmdWriteZeroes, 1, 0, mib, nil))
+	want := join(negotiation(8), request(0, cmdWriteZeroes, 1, 0, unit, nil))
 	if got := through(t, true, server, join(negotiation(8), write(1, 0, zeros)), nil, 4096); !bytes.Equal(got, want) {
 		t.Errorf("trimmed where the server does not: %d bytes", len(got))
 	}
@@ -173,16 +173,16 @@ func TestSparseLeavesWhatTheServerDoesNotTake(t *testing.T) {
 		"newstyle that is not fixed":        {join(welcome(2), taking()[18:]), false},
 		"oldstyle":                          {join([]byte("NBDMAGIC\x00\x00\x42\x02\x81\x86\x12\x53"), taking()[16:]), false},
 		"answers without being asked so":    {join(welcome(3), make([]byte, 10), taking()[18:]), false},
-		"takes less at a time":              {join(welcome(3), export(0x5ff), blockSize(1, mib/2), reply(optGo, repAck, nil)), false},
+		"takes less at a time":              {join(welcome(3), export(0x5ff), blockSize(1, unit/2), reply(optGo, repAck, nil)), false},
 		"takes only what begins elsewhere":  {join(welcome(3), export(0x5ff), blockSize(64<<10, 32<<20), reply(optGo, repAck, nil)), false},
 		"takes nothing":                     {join(welcome(3), export(0x5ff), blockSize(0, 0), reply(optGo, repAck, nil)), false},
-		"names its limits before the flags": {join(welcome(3), blockSize(512, mib), export(0x5ff), reply(optGo, repAck, nil)), true},
+		"names its limits before the flags": {join(welcome(3), blockSize(512, unit), export(0x5ff), reply(optGo, repAck, nil)), true},
 	} {
-		stream := join(negotiation(8), write(1, 512, make([]byte, mib)), write(2, 0, random(4096, 1)))
+		stream := join(negotiation(8), write(1, 512, make([]byte, unit)), write(2, 0, random(4096, 1)))
 		got := through(t, false, c.server, stream, nil, 64<<10)
 		want := stream
 		if c.rewrite {
-			want = join(negotiation(8), request(0, cmdWriteZeroes, 1, 512, mib, nil), write(2, 0, random(4096, 1)))
+			want = join(negotiation(8), request(0, cmdWriteZeroes, 1, 512, unit, nil), write(2, 0, random(4096, 1)))
 		}
 		if !bytes.Equal(got, want) {
 			t.Errorf("a server that %s: %d bytes, want %d", name, len(got), len(want))
@@ -199,13 +199,13 @@ func TestSparseLeavesWhatTheServerDoesNotTake(t *testing.T) {
 }
 
 func TestSparseCarriesWhatItDoesNotUnderstand(t *testing.T) {
-	zeros := write(1, 0, make([]byte, mib))
+	zeros := write(1, 0, make([]byte, unit))
 	for name, stream := range map[string][]byte{
 		"TLS":             join(greeting(), option(optStartTLS, ""), random(300<<10, 9), zeros),
 		"oldstyle":        zeros,
 		"unknown command": join(negotiation(), request(0, 99, 1, 0, 0, nil), zeros),
 		"nothing":         nil,
-		"noise":           random(mib, 7),
+		"noise":           random(unit, 7),
 	} {
 		for piece, f := range pieces {
 			if got := through(t, false, taking(), stream, f, 64<<10); !bytes.Equal(got, stream) {
@@ -216,7 +216,7 @@ func TestSparseCarriesWhatItDoesNotUnderstand(t *testing.T) {
 }
 
 func TestSparseGivesWhatThereWasBeforeAnEarlyEnd(t *testing.T) {
-	stream := join(negotiation(8), write(1, 0, random(4096, 1)), write(2, mib, make([]byte, 300<<10)))
+	stream := join(negotiation(8), write(1, 0, random(4096, 1)), write(2, unit, make([]byte, 300<<10)))
 	failure := errors.New("cut")
 	for cut := range stream {
 		if cut > 400 && cut < 3000 || cut > 10000 && cut%997 != 0 {
@@ -265,7 +265,7 @@ func TestSparseHoldsNothingBackThatIsComplete(t *testing.T) {
 	w := &wire{err: os.ErrDeadlineExceeded}
 	s := Sparse(w, nil)
 	_, _ = s.Write(taking())
-	p := make([]byte, mib)
+	p := make([]byte, unit)
 	for _, step := range []struct{ in, out []byte }{
 		{greeting(), greeting()},
 		{negotiation(8)[4:], negotiation(8)[4:]},
@@ -347,11 +347,11 @@ func TestSparseDoesNotFollowHalfAnAnswer(t *testing.T) {
 }
 
 func TestSparseAllocatesNothingOnTheWay(t *testing.T) {
-	one := join(write(1, 0, random(mib, 1)), write(2, mib, make([]byte, mib)))
+	one := join(write(1, 0, random(unit, 1)), write(2, unit, make([]byte, unit)))
 	w := &wire{err: os.ErrDeadlineExceeded}
 	s := Sparse(w, nil)
 	_, _ = s.Write(taking())
-	p := make([]byte, mib)
+	p := make([]byte, unit)
 	carry := func(b []byte) {
 		w.b = b
 		for {
@@ -368,12 +368,12 @@ func TestSparseAllocatesNothingOnTheWay(t *testing.T) {
 }
 
 func BenchmarkSparse(b *testing.B) {
-	for name, payload := range map[string][]byte{"data": random(mib, 1), "zeros": make([]byte, mib), "zeros and a byte": append(make([]byte, mib-1), 1)} {
+	for name, payload := range map[string][]byte{"data": random(1<<20, 1), "zeros": make([]byte, 1<<20), "zeros and a byte": append(make([]byte, 1<<20-1), 1)} {
 		b.Run(name, func(b *testing.B) {
 			w := &wire{err: os.ErrDeadlineExceeded, b: negotiation(8)}
 			s := Sparse(w, nil)
 			_, _ = s.Write(taking())
-			p, stream := make([]byte, mib), write(1, 0, payload)
+			p, stream := make([]byte, 1<<20), write(1, 0, payload)
 			b.SetBytes(int64(len(stream)))
 			b.ReportAllocs()
 			for b.Loop() {
