@@ -81,7 +81,7 @@ func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.H
 	roles := roles{cfg.Roles}
 	registry, metrics := newRegistry()
 	pacer := newPacer(kept.get)
-	coder := newCoder()
+	coder := newCoder(kept.get())
 	defer coder.close()
 	events := newRecorder(cfg, kept.get, journal, o.Log, o.Now, registry)
 	reasons := &explainer{kerberos: kerberos, log: o.Log}
@@ -107,6 +107,7 @@ func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.H
 	defer listener.Close()
 	door.listener = listener
 	kept.changed = append(kept.changed, func(string, settings.Settings, settings.Settings) { listener.Rebind(ctx) },
+		func(_ string, _, after settings.Settings) { coder.follow(after) },
 		func(string, settings.Settings, settings.Settings) { moves.SettingsChanged() },
 		func(actor string, before, after settings.Settings) {
 			events.settingsChanged(actor, before, after, listener.Addrs())

@@ -5,6 +5,7 @@ import (
 
 	"drover/internal/nbd"
 	"drover/internal/ramstream"
+	"drover/internal/settings"
 	"drover/internal/stream"
 	"drover/internal/tune"
 )
@@ -16,9 +17,14 @@ type coder struct {
 	host     tune.Host
 }
 
-func newCoder() *coder {
-	e := stream.NewEncoders(max(runtime.NumCPU()/2, 1))
+func newCoder(s settings.Settings) *coder {
+	e := stream.NewEncoders(s.CompressionCores.Of(runtime.NumCPU()))
 	return &coder{encoders: e, host: newProcessors(e)}
+}
+
+// follow keeps to the settings.
+func (c *coder) follow(s settings.Settings) {
+	c.encoders.Resize(s.CompressionCores.Of(runtime.NumCPU()))
 }
 
 func (c *coder) close() { c.encoders.Close() }

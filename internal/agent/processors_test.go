@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"drover/internal/settings"
 	"drover/internal/stream"
 )
 
@@ -63,5 +64,19 @@ func TestTheSystemTellsItsTicks(t *testing.T) {
 	got, ok := parseTicks(b[:n])
 	if err != nil || !ok || got.all == 0 || got.idle > got.all {
 		t.Error(fmt.Sprint(got, ok, err))
+	}
+}
+
+func TestEncodersFollowTheSettings(t *testing.T) {
+	s := settings.Default()
+	c := newCoder(s)
+	defer c.close()
+	if n, want := c.encoders.Limit(), max(runtime.NumCPU()/2, 1); n != want {
+		t.Errorf("%d threads by default, not %d", n, want)
+	}
+	s.CompressionCores = 7
+	c.follow(s)
+	if n := c.encoders.Limit(); n != 7 || c.host.Encoders() != 7 {
+		t.Errorf("%d threads of 7, %v for a stream", n, c.host.Encoders())
 	}
 }

@@ -41,6 +41,7 @@ func hostObject(h api.HostInfo) cmdlet.Object {
 		{Name: "MigrationAddresses", Value: strs(m.Addresses)},
 		{Name: "MigrationBandwidthLimit", Value: s.Bandwidth.String()},
 		{Name: "MigrationEncryption", Value: string(s.Encryption)},
+		{Name: "MigrationCompressionCores", Value: s.CompressionCores.String()},
 		{Name: "RunningMigrations", Value: m.Running.Migrations},
 		{Name: "QueuedMigrations", Value: m.Running.Queued},
 		{Name: "MemoryCapacity", Value: h.MemoryBytes},

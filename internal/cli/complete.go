@@ -83,16 +83,17 @@ func (p *program) arguments(cmd *cobra.Command) cobra.CompletionFunc {
 
 // words are the values of flags that are the same wherever they occur.
 var words = map[string][]string{
-	"performance":    {string(settings.TCPIP), string(settings.Compression), string(settings.SMB)},
-	"authentication": {string(settings.Kerberos), string(settings.CredSSP)},
-	"encryption":     {string(settings.Required), string(settings.Allowed), string(settings.Off)},
-	"level":          {string(eventlog.Information), string(eventlog.Warning), string(eventlog.Error)},
-	"on-timeout":     {string(record.TimeoutAbort), string(record.TimeoutPause)},
-	"keep":           {string(api.KeepSource), string(api.KeepDestination)},
-	"live-migration": {"on", "off"},
-	"incoming":       {"on", "off"},
-	"outgoing":       {"on", "off"},
-	"any-network":    {"on", "off"},
+	"performance":       {string(settings.TCPIP), string(settings.Compression), string(settings.SMB)},
+	"authentication":    {string(settings.Kerberos), string(settings.CredSSP)},
+	"encryption":        {string(settings.Required), string(settings.Allowed), string(settings.Off)},
+	"level":             {string(eventlog.Information), string(eventlog.Warning), string(eventlog.Error)},
+	"on-timeout":        {string(record.TimeoutAbort), string(record.TimeoutPause)},
+	"keep":              {string(api.KeepSource), string(api.KeepDestination)},
+	"compression-cores": {"auto"},
+	"live-migration":    {"on", "off"},
+	"incoming":          {"on", "off"},
+	"outgoing":          {"on", "off"},
+	"any-network":       {"on", "off"},
 }
 
 // flag completes a flag's value; nil leaves it to the shell.

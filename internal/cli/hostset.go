@@ -16,7 +16,7 @@ type hostSetOptions struct {
 	both, incoming, outgoing, any            string
 	migrations, storageMigrations            int
 	authentication, performance, encryption  string
-	bandwidth                                string
+	bandwidth, cores                         string
 	networks, addNetworks, removeNetworkList []string
 }
 
@@ -63,6 +63,7 @@ func (o *hostSetOptions) add(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&o.addNetworks, "add-network", nil, "`SPEC` of a network to add, or to change if its subnet is there; may be repeated")
 	fs.StringArrayVar(&o.removeNetworkList, "remove-network", nil, "`CIDR` of a network to remove; may be repeated")
 	fs.StringVar(&o.bandwidth, "bandwidth", "", "`RATE` that all moves together may use, e.g. 500M; none: no limit")
+	fs.StringVar(&o.cores, "compression-cores", "", "`N|auto`: processors that may compress at a time, for all moves together; auto: half of the host's")
 	fs.StringVar(&o.encryption, "encryption", "", "`policy`: Required, Allowed or Off; a move is unencrypted only where both hosts say Off")
 }
 
@@ -89,6 +90,7 @@ func (o *hostSetOptions) change(fs *pflag.FlagSet) (ch settings.Change, err erro
 	ch.AddNetworks = list(given(&r, "add-network", o.addNetworks, each(settings.ParseNetwork)))
 	ch.RemoveNetworks = list(given(&r, "remove-network", o.removeNetworkList, each(settings.ParseSubnet)))
 	ch.Bandwidth = given(&r, "bandwidth", o.bandwidth, settings.ParseRate)
+	ch.CompressionCores = given(&r, "compression-cores", o.cores, settings.ParseCores)
 	ch.Encryption = given(&r, "encryption", o.encryption, settings.ParseEncryption)
 	switch {
 	case r.err != nil:

@@ -52,6 +52,7 @@ func addMigration(s *sheet, m api.MigrationInfo) {
 	s.add("moves", "%d of %d running, %d of %d with storage, %d waiting", run.Migrations, set.MaximumMigrations, run.StorageMigrations, set.MaximumStorageMigrations, run.Queued)
 	s.add("authentication", "%s", set.Authentication)
 	s.add("performance", "%s", set.Performance)
+	s.add("compression", "%s", compressionCores(set.CompressionCores))
 	s.add("encryption", "%s", set.Encryption)
 	s.add("bandwidth", "%s", bandwidth(set.Bandwidth))
 	if set.AnyNetwork {
@@ -72,6 +73,17 @@ func addMigration(s *sheet, m api.MigrationInfo) {
 	for _, a := range m.Addresses {
 		s.add("listens", "%s", a)
 	}
+}
+
+// compressionCores shows how many processors may compress.
+func compressionCores(c settings.Cores) string {
+	switch c {
+	case 0:
+		return "up to half of the processors"
+	case 1:
+		return "up to 1 processor"
+	}
+	return "up to " + c.String() + " processors"
 }
 
 // bandwidth shows a limit with its unit.

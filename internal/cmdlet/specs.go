@@ -64,7 +64,7 @@ var all = []*Cmdlet{
 		Parameters: params([]Parameter{hosts(1)}, absent(ownTicket, "Credential"), absent(session, "CimSession"), shown),
 		Properties: slices.Concat([]string{"ComputerName"}, fromMigration, []string{"IncomingMigrationEnabled", "OutgoingMigrationEnabled",
 			"MaximumVirtualMachineMigrations", "MaximumStorageMigrations", "UseAnyNetworkForMigration", "MigrationNetworks", "MigrationAddresses", "MigrationBandwidthLimit",
-			"MigrationEncryption", "RunningMigrations", "QueuedMigrations", "MemoryCapacity", "MemoryAvailable", "VirtualHardDiskPath", "HypervisorVersion"}),
+			"MigrationEncryption", "MigrationCompressionCores", "RunningMigrations", "QueuedMigrations", "MemoryCapacity", "MemoryAvailable", "VirtualHardDiskPath", "HypervisorVersion"}),
 		Shown: slices.Concat([]string{"ComputerName"}, fromMigration),
 	},
 	{

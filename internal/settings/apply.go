@@ -45,6 +45,7 @@ func (ch Change) values(s *Settings) {
 	set(&s.AnyNetwork, ch.AnyNetwork)
 	set(&s.Bandwidth, ch.Bandwidth)
 	set(&s.Encryption, ch.Encryption)
+	set(&s.CompressionCores, ch.CompressionCores)
 }
 
 func set[T any](to, from *T) {
@@ -97,7 +98,7 @@ func (ch Change) Empty() bool {
 func (s Settings) Change() Change {
 	networks := append([]Network{}, s.Networks...)
 	return Change{Incoming: &s.Incoming, Outgoing: &s.Outgoing, MaximumMigrations: &s.MaximumMigrations, MaximumStorageMigrations: &s.MaximumStorageMigrations,
-		Authentication: &s.Authentication, Performance: &s.Performance, AnyNetwork: &s.AnyNetwork, Networks: &networks, Bandwidth: &s.Bandwidth, Encryption: &s.Encryption}
+		Authentication: &s.Authentication, Performance: &s.Performance, AnyNetwork: &s.AnyNetwork, Networks: &networks, Bandwidth: &s.Bandwidth, Encryption: &s.Encryption, CompressionCores: &s.CompressionCores}
 }
 
 // Validate refuses settings that no host may have, with settings-invalid.
@@ -121,6 +122,7 @@ func (s Settings) check() (setting string, err error) {
 		{"networks", checkNetworks(s.Networks)},
 		{"bandwidth_limit", s.Bandwidth.Check()},
 		{"encryption", known(s.Encryption, ParseEncryption)},
+		{"compression_cores", s.CompressionCores.Check()},
 	} {
 		if c.err != nil {
 			return c.setting, c.err

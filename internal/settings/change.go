@@ -23,6 +23,8 @@ type Change struct {
 	RemoveNetworks []netip.Prefix `json:"remove_networks,omitempty"`
 	Bandwidth      *Rate          `json:"bandwidth_limit,omitempty"`
 	Encryption     *Encryption    `json:"encryption,omitempty"`
+	// CompressionCores 0 leaves it to the host.
+	CompressionCores *Cores `json:"compression_cores,omitempty"`
 }
 
 // Difference is one setting that differs, in words of the command line.

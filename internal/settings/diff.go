@@ -24,6 +24,7 @@ func (s Settings) Values() []Value {
 		{"networks", listed(s.Networks)},
 		{"bandwidth_limit", s.Bandwidth.String()},
 		{"encryption", string(s.Encryption)},
+		{"compression_cores", s.CompressionCores.String()},
 	}
 }
 

@@ -26,6 +26,9 @@ type Settings struct {
 	// Bandwidth bounds the host's migration traffic, each direction by itself.
 	Bandwidth  Rate       `json:"bandwidth_limit" doc:"bits per second for all migrations of the host, per direction; 0: none"`
 	Encryption Encryption `json:"encryption" enum:"Required,Allowed,Off" doc:"a move is unencrypted only where both hosts say Off"`
+	// CompressionCores bounds the processors that compress, for all moves that leave
+	// the host together; 0 leaves it to the host.
+	CompressionCores Cores `json:"compression_cores" minimum:"0" maximum:"1024" doc:"processors that may compress at a time, for all moves from the host together; 0: half of the host's"`
 }
 
 // Network is a migration network.

@@ -24,6 +24,7 @@ type template struct {
 	Networks                 *[]templateNetwork `yaml:"networks"`
 	Bandwidth                *templateRate      `yaml:"bandwidth_limit"`
 	Encryption               *Encryption        `yaml:"encryption"`
+	CompressionCores         *templateCores     `yaml:"compression_cores"`
 }
 
 type templateNetwork struct {
@@ -49,6 +50,15 @@ func (t *templateRate) UnmarshalYAML(b []byte) error {
 	return err
 }
 
+type templateCores Cores
+
+// UnmarshalYAML reads auto or a number.
+func (t *templateCores) UnmarshalYAML(b []byte) error {
+	c, err := ParseCores(scalar(b))
+	*t = templateCores(c)
+	return err
+}
+
 func scalar(b []byte) string {
 	return strings.Trim(strings.TrimSpace(string(b)), `"'`)
 }
@@ -71,7 +81,7 @@ func ParseTemplate(b []byte) (Change, error) {
 		return Change{}, err
 	}
 	ch := Change{Incoming: t.Incoming, Outgoing: t.Outgoing, MaximumMigrations: t.MaximumMigrations, MaximumStorageMigrations: t.MaximumStorageMigrations,
-		Authentication: t.Authentication, Performance: t.Performance, AnyNetwork: t.AnyNetwork, Bandwidth: (*Rate)(t.Bandwidth), Encryption: t.Encryption}
+		Authentication: t.Authentication, Performance: t.Performance, AnyNetwork: t.AnyNetwork, Bandwidth: (*Rate)(t.Bandwidth), Encryption: t.Encryption, CompressionCores: (*Cores)(t.CompressionCores)}
 	if t.Networks != nil {
 		list := []Network{}
 		for _, n := range *t.Networks {
@@ -143,7 +153,8 @@ func (s Settings) TemplateJSON() any {
 		Networks                 []network      `json:"networks"`
 		Bandwidth                string         `json:"bandwidth_limit"`
 		Encryption               Encryption     `json:"encryption"`
-	}{s.Incoming, s.Outgoing, s.MaximumMigrations, s.MaximumStorageMigrations, s.Authentication, s.Performance, s.AnyNetwork, networks, s.Bandwidth.String(), s.Encryption}
+		CompressionCores         string         `json:"compression_cores"`
+	}{s.Incoming, s.Outgoing, s.MaximumMigrations, s.MaximumStorageMigrations, s.Authentication, s.Performance, s.AnyNetwork, networks, s.Bandwidth.String(), s.Encryption, s.CompressionCores.String()}
 }
 
 // templateNotes say what a key takes, above it.
@@ -156,6 +167,7 @@ var templateNotes = map[string]string{
 	"networks":                   "CIDR or address; lower priority first, equal ones together; bandwidth_limit as below",
 	"bandwidth_limit":            "of all migrations, each direction by itself, in bits per second: 500M, 1G, none",
 	"encryption":                 "Required, Allowed or Off; a move is unencrypted only where both hosts say Off",
+	"compression_cores":          "processors that may compress at a time, for all moves from the host together: a number, or auto",
 	"maximum_storage_migrations": "",
 }
 

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -107,20 +108,14 @@ func TestEncodersGrowAndShrinkWhileTheyWork(t *testing.T) {
 		t.Errorf("%d threads of 3", n)
 	}
 	e.Resize(0)
-	until(t, func() bool { return e.Threads() <= 1 })
+	for end := time.Now().Add(10 * time.Second); e.Threads() > 1; runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatalf("%d threads of 1", e.Threads())
+		}
+	}
 	each(turn, 4, func() {})
 	if n := e.Limit(); n != 1 {
 		t.Errorf("limit %d", n)
-	}
-}
-
-// until polls, with a deadline.
-func until(t *testing.T, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("it did not come to that")
-		}
 	}
 }
 
