@@ -83,6 +83,7 @@ func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.H
 	pacer := newPacer(kept.get)
 	coder := newCoder(kept.get())
 	defer coder.close()
+	registry.MustRegister(coder.metrics()...)
 	events := newRecorder(cfg, kept.get, journal, o.Log, o.Now, registry)
 	reasons := &explainer{kerberos: kerberos, log: o.Log}
 	moves := move.NewManager(move.Options{

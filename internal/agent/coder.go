@@ -3,6 +3,8 @@ package agent
 import (
 	"runtime"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"drover/internal/nbd"
 	"drover/internal/ramstream"
 	"drover/internal/settings"
@@ -27,11 +29,24 @@ func (c *coder) follow(s settings.Settings) {
 	c.encoders.Resize(s.CompressionCores.Of(runtime.NumCPU()))
 }
 
+// metrics are what compressing takes.
+func (c *coder) metrics() []prometheus.Collector {
+	return []prometheus.Collector{
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "drover_compression_cpu_seconds_total",
+			Help: "Time of processors that compressing took."}, func() float64 { return c.encoders.Spent().Seconds() }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "drover_compression_threads",
+			Help: "Threads that compress, at most as many as the setting compression_cores allows."}, func() float64 { return float64(c.encoders.Threads()) }),
+	}
+}
+
 func (c *coder) close() { c.encoders.Close() }
 
-// code has a stream coded that carries what QEMU writes.
-func (c *coder) code(st *stream.Stream) {
-	how := stream.Coding{Tuner: tune.New(c.host), Encoders: c.encoders}
+// code has a stream coded that carries what QEMU writes. The link may be expected
+// to take so many bytes per second of it; 0 is unknown.
+func (c *coder) code(st *stream.Stream, pace float64) {
+	tuner := tune.New(c.host)
+	tuner.Expect(pace)
+	how := stream.Coding{Tuner: tuner, Encoders: c.encoders}
 	switch st.Kind() {
 	case stream.KindMemory:
 		how.Scanner = ramstream.New()

@@ -63,7 +63,11 @@ func (s *session) Probe(ctx context.Context, connections int, slow func()) (floa
 		})
 	}
 	defer cancel()
-	return measure(ctx, streams, time.Now, slow)
+	rate, err := measure(ctx, streams, time.Now, slow)
+	if err == nil {
+		s.pace.Store(int64(rate / float64(max(connections, 1))))
+	}
+	return rate, err
 }
 
 // probed is what the measurement needs to know of a stream.

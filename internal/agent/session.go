@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"drover/internal/fault"
 	"drover/internal/move"
@@ -26,7 +27,8 @@ type session struct {
 	opts       stream.DialOptions // but for the addresses, which are the networks'
 	pacer      *pacer
 	coder      *coder
-	coded      bool // by the coder
+	coded      bool         // by the coder
+	pace       atomic.Int64 // bytes per second that each stream may expect of the link, as probed; 0: unknown
 	networks   []record.Route
 	passed     []record.Passed
 	delegation record.Delegation
@@ -108,7 +110,7 @@ func (s *session) serve(ctx context.Context, ln net.Listener, kind stream.Kind, 
 			local = nbd.Sparse(local, &disks)
 		}
 		if s.coded {
-			s.coder.code(st)
+			s.coder.code(st, float64(s.pace.Load()))
 		}
 		s.relay.carry(st, local)
 	}

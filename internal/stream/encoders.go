@@ -174,9 +174,6 @@ func (e *Encoders) work() {
 	for e.threads <= e.limit {
 		f := e.take()
 		if f == nil {
-			now := threadTime()
-			e.spent.Add(int64(now - before))
-			before = now
 			if e.closed || time.Since(since) >= keepThread {
 				break
 			}
@@ -187,7 +184,9 @@ func (e *Encoders) work() {
 		e.busy++
 		e.mu.Unlock()
 		f()
-		since = time.Now()
+		now := threadTime()
+		e.spent.Add(int64(now - before))
+		before, since = now, time.Now()
 		e.mu.Lock()
 		e.busy--
 	}
