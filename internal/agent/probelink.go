@@ -18,9 +18,9 @@ const (
 	probeStreams  = 4         // at most
 	probeBlock    = 256 << 10 // incompressible, so that no device on the way shortens it
 	probeWarmTime = 100 * time.Millisecond
-	probeWarm     = 8 << 20 // or as soon as so many bytes have arrived
-	probeSpan     = 250 * time.Millisecond
-	probeBytes    = 24 << 20 // or as soon as so many more have: little of the processors' time on fast links
+	probeWarm     = 2 << 20 // or as soon as so many bytes have arrived
+	probeSpan     = 100 * time.Millisecond
+	probeBytes    = 4 << 20 // or as soon as so many more have: little of the processors' time on fast links
 	probeInterval = 2 * time.Millisecond
 	// By then a link of 2 Gbit/s and more is warm.
 	probeSlow = 35 * time.Millisecond
