@@ -109,8 +109,10 @@ func (s *session) serve(ctx context.Context, ln net.Listener, kind stream.Kind, 
 		if kind == stream.KindDisk {
 			local = nbd.Sparse(local, &disks)
 		}
+		pace := float64(s.pace.Load())
+		st.Expect(pace)
 		if s.coded {
-			s.coder.code(st, float64(s.pace.Load()))
+			s.coder.code(st, pace)
 		}
 		s.relay.carry(st, local)
 	}

@@ -33,8 +33,12 @@ type Link struct {
 // second. Below, one connection fills the link, and a page that is sent again
 // comes after its former version on the same stream, so that only the difference
 // travels. Above, the processors decide: one connection is one thread of each
-// QEMU and one of each agent on either side of the compression.
+// QEMU and one of each agent beside those that compress.
 const fastLink = 5e9 / 8
+
+// coresEach are a host's cores that one connection keeps busy: one for QEMU, one
+// for the agent. With fewer, two connections were no faster than one.
+const coresEach = 2
 
 // MaxConnections is as many as a request may ask for.
 const MaxConnections = 16
@@ -61,9 +65,9 @@ func Connections(l Link) (n int, why string) {
 	}
 	if l.Rate >= fastLink {
 		// One for each 5 Gbit/s that were begun, as many as there are cores to serve them.
-		n = max(n, min(max(int(math.Ceil(l.Rate/fastLink)), 2), cores, mostChosen))
+		n = max(n, min(max(int(math.Ceil(l.Rate/fastLink)), 2), cores/coresEach, mostChosen))
 		if n == 1 {
-			parts = append(parts, "one core")
+			parts = append(parts, "few cores")
 		}
 	}
 	switch {

@@ -84,7 +84,7 @@ func (s *Session) DialData(ctx context.Context, o DialOptions, kind Kind, index 
 			data = raw
 		}
 		raw.setPace(o.Pace)
-		raw.boundUnsent()
+		raw.boundUnsent(unsent)
 		st = newStream(newLink(raw, data, o.names(), t, frameData), c, s, true)
 		return nil
 	})

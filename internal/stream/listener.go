@@ -302,7 +302,7 @@ func (l *Listener) attach(raw *wireConn, conn *tls.Conn, who names, kind Kind, s
 		data = raw
 	}
 	raw.setPace(l.o.Pace)
-	raw.boundUnsent()
+	raw.boundUnsent(unsent)
 	st := newStream(newLink(raw, data, who, l.o.Timing, frameData), c, s, false)
 	st.link.start()
 	if err := s.deliver(st, who); err != nil {
