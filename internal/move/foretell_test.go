@@ -50,7 +50,7 @@ func TestConnectionsAreChosen(t *testing.T) {
 	}{
 		"slow link":           {125e6, 0, 1, 0, "1 Gbit/s"},
 		"fast link":           {1.2e9, 0, 2, 2, "9.6 Gbit/s"},
-		"very fast link":      {10e9, 0, 4, 4, "80 Gbit/s"}, // the hosts have four cores
+		"very fast link":      {10e9, 0, 4, 4, "80 Gbit/s"}, // the hosts have eight cores
 		"one asked":           {10e9, 1, 1, 0, "as asked for"},
 		"three asked":         {125e6, 3, 3, 3, "as asked for"},
 		"slow, not yet known": {slowLink, 0, 1, 0, "less than 5 Gbit/s"},

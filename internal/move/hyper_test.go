@@ -59,7 +59,7 @@ func (h hyper) call(name string) error {
 }
 
 func (h hyper) Facts(context.Context) (virt.HostFacts, error) {
-	return virt.HostFacts{UUID: "uuid-of-" + h.a.h.name, MemoryAvailable: 64 << 30, CPUs: 4}, h.call("Facts")
+	return virt.HostFacts{UUID: "uuid-of-" + h.a.h.name, MemoryAvailable: 64 << 30, CPUs: 8}, h.call("Facts")
 }
 
 func (h hyper) Domain(ctx context.Context, vm string) (virt.Domain, error) {
