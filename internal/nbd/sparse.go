@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -35,7 +36,8 @@ const (
 // purpose.
 //
 // fresh, if it is not nil, says that the disk is new and all zeros, and that nobody
-// else writes to it. Then zeros where nothing was written yet change nothing, and
+// writes to it but through Sparse with the same Disks. Then, on a disk's first
+// connection and until there is another one, zeros where nothing was written yet change nothing, and
 // become requests to trim ("NBD_CMD_TRIM"): whether the server heeds one or not,
 // such a place stays zeros. QEMU sets room aside for zeros that it writes to a raw
 // image which libvirt 11 gave it without discard='unmap', but not for these.
@@ -68,9 +70,9 @@ type sparse struct {
 	// All of Read.
 	polls poll
 	from  client
-	goes  []byte // the data of the last NBD_OPT_GO
-	begun bool   // there was a request
-	fresh bool   // the disk is
+	goes  []byte       // the data of the last NBD_OPT_GO
+	begun bool         // there was a request
+	alone *atomic.Bool // the disk is fresh, as long as that is true; nil: it is not
 	data  written
 	in    []byte // what was read and has not come out
 	room  *[inputSize]byte
@@ -205,7 +207,7 @@ func (s *sparse) header() {
 	case cmdWrite:
 		if s.hold = s.may(limits); s.hold {
 			s.head, s.held = nil, 0
-		} else if s.fresh && limits != nil {
+		} else if s.alone != nil {
 			s.data.mark(s.from.offset, s.from.length)
 		}
 	case cmdWriteZeroes:
@@ -218,10 +220,17 @@ func (s *sparse) header() {
 // begin is before the first request.
 func (s *sparse) begin(l *limits) {
 	s.begun = true
-	if name, ok := exportName(s.goes); ok && l != nil && s.disks != nil {
-		s.fresh = s.disks.first(name)
-	}
+	goes := s.goes
 	s.goes = nil
+	if s.disks == nil {
+		return
+	}
+	// Without an answer to NBD_OPT_GO the name came with NBD_OPT_EXPORT_NAME.
+	if name, ok := exportName(goes); ok && l != nil {
+		s.alone = s.disks.first(name)
+	} else {
+		s.disks.any()
+	}
 }
 
 // may tells whether the write in the header could be a request for zeros.
@@ -238,7 +247,7 @@ func (s *sparse) may(l *limits) bool {
 func (s *sparse) nothing(l *limits, offset uint64) {
 	s.head = s.from.head[:s.from.got]
 	command := uint16(cmdWriteZeroes)
-	if s.fresh && l.trim && s.data.clean(offset, s.from.length) {
+	if s.alone != nil && s.alone.Load() && l.trim && s.data.clean(offset, s.from.length) {
 		command = cmdTrim
 	}
 	binary.BigEndian.PutUint16(s.head[4:], s.from.flags()&flagFUA)
@@ -265,7 +274,7 @@ func (s *sparse) count() {
 func (s *sparse) release() {
 	s.hold = false
 	s.head, s.zeros = s.from.head[:s.from.got], s.held
-	if s.fresh {
+	if s.alone != nil {
 		s.data.mark(s.from.offset-s.held, s.from.length)
 	}
 }

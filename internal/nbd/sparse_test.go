@@ -122,6 +122,32 @@ func TestOnlyTheFirstConnectionToADiskFindsItFresh(t *testing.T) {
 	}
 }
 
+// Neither of two connections knows what the other one writes.
+func TestDiskIsFreshToNobodyOnceItHasTwoConnections(t *testing.T) {
+	request1, request2 := write(1, 0, make([]byte, 512)), write(2, 1024, make([]byte, 512))
+	trim, zeros := request(0, cmdTrim, 1, 0, 512, nil), request(0, cmdWriteZeroes, 2, 1024, 512, nil)
+	for name, second := range map[string][]byte{
+		"the same name":    join(negotiation(8), request(0, 0, 1, 0, 1, nil)),
+		"a name not known": join(greeting(), option(optExportName, "somedisk"), request(0, 0, 1, 0, 1, nil)),
+	} {
+		var disks Disks
+		w := &wire{b: join(negotiation(8), request1), err: os.ErrDeadlineExceeded}
+		s := Sparse(w, &disks)
+		_, _ = s.Write(taking())
+		read := func(c io.Reader) []byte { b, _ := io.ReadAll(c); return b }
+		if got := read(s); !bytes.HasSuffix(got, trim) {
+			t.Fatalf("%s: the first connection does not find it fresh", name)
+		}
+		other := Sparse(&wire{b: second, err: io.EOF}, &disks)
+		_, _ = other.Write(taking())
+		read(other)
+		w.b = request2
+		if got := read(s); !bytes.Equal(got, zeros) {
+			t.Errorf("%s: the first connection still takes it for its own: % x", name, got[:8])
+		}
+	}
+}
+
 func TestWrittenKnowsWhatIsClean(t *testing.T) {
 	var w written
 	w.mark(5<<31+100, 1)
