@@ -3,9 +3,11 @@ package stream
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"syscall"
 	"testing"
 	"time"
 
@@ -139,6 +141,34 @@ func refusal(t *testing.T, kind Kind, b bomb) error {
 	}
 	_, err := io.ReadAll(st)
 	return err
+}
+
+// starved is an unfolder on a host without memory.
+type starved struct{}
+
+func (starved) Unfold(dst, _ []byte) ([]byte, error) {
+	return dst, fmt.Errorf("memory for pages to be remembered: %w", syscall.ENOMEM)
+}
+
+func (starved) Close() {}
+
+func TestHostWithoutMemoryDoesNotBlameThePeer(t *testing.T) {
+	e := newEnv(t, Timing{Grace: 100 * time.Millisecond})
+	src, dst := e.pair(t, KindMemory, 0)
+	dst.unfolder = starved{}
+	frame := make([]byte, headerSize+100)
+	header{typ: frameData, flags: folded, length: 100}.put(frame)
+	if err := src.link.write(frame); err != nil {
+		t.Fatal(err)
+	}
+	_, err := dst.Read(make([]byte, 1))
+	if f := fault.From(err); !errors.Is(err, syscall.ENOMEM) || f.Code != fault.Internal || f.Host != "HV02" {
+		t.Errorf("destination: %v (%s at %s)", err, f.Code, f.Host)
+	}
+	_, err = src.Read(make([]byte, 1))
+	if f := fault.From(err); f.Code != fault.Internal || f.Host != "HV02" {
+		t.Errorf("source: %v (%s at %s)", err, f.Code, f.Host)
+	}
 }
 
 func TestProbesAreNotCoded(t *testing.T) {

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"syscall"
 
+	"drover/internal/fault"
 	"drover/internal/fold"
 )
 
@@ -171,7 +173,7 @@ func (s *Stream) decode(c chunk) (chunk, error) {
 			c, err = s.unfold(c)
 		}
 		if err != nil {
-			return chunk{}, s.refuse(violationf("a block with flags %#x that cannot be decoded (%v)", c.flags, err))
+			return chunk{}, s.refuse(s.undecoded(c.flags, err))
 		}
 	}
 	s.payloadIn.Add(uint64(len(c.b)))
@@ -213,8 +215,18 @@ func (s *Stream) unfold(c chunk) (chunk, error) {
 	return chunk{b: b, flags: c.flags, out: out}, nil
 }
 
-func (s *Stream) refuse(v violation) error {
-	err := s.link.name(v)
+// undecoded is why a block cannot be decoded: the peer's doing, but for memory that
+// this host does not have.
+func (s *Stream) undecoded(flags uint8, err error) error {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return fault.Wrap(err, fault.Internal, s.link.who.host)
+	}
+	return violationf("a block with flags %#x that cannot be decoded (%v)", flags, err)
+}
+
+func (s *Stream) refuse(err error) error {
+	err = s.link.name(err)
 	s.link.abort(err)
 	return err
 }

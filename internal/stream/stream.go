@@ -8,8 +8,6 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-
-	"drover/internal/fold"
 )
 
 // Stream is one data connection of a session. One goroutine may read and one may
@@ -29,9 +27,15 @@ type Stream struct {
 
 	rmu      sync.Mutex // Read against Close
 	cur      chunk
-	unfolder *fold.Unfolder // nil until a folded block comes
-	splicer  *splicer       // of WriteTo, nil when it copies
+	unfolder unfolder // nil until a folded block comes
+	splicer  *splicer // of WriteTo, nil when it copies
 	released atomic.Bool
+}
+
+// unfolder is a fold.Unfolder.
+type unfolder interface {
+	Unfold(dst, block []byte) ([]byte, error)
+	Close()
 }
 
 // StreamInfo says what a connection carried, and over which addresses: the proof
