@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestStreamsShareABudget(t *testing.T) {
@@ -122,6 +124,34 @@ func TestCloseGivesMemoryBackButNoBudget(t *testing.T) {
 	}
 	if w.f.Stats().Pages != 300 {
 		t.Errorf("what was counted is gone: %+v", w.f.Stats())
+	}
+}
+
+func TestFewPagesTakeLittleMemoryOnEachOfManyStreams(t *testing.T) {
+	budget := NewBudget(MaxSlots)
+	present := 0
+	const streams, pages = 200, 2
+	for range streams {
+		u := NewUnfolder(budget)
+		defer u.Close()
+		for i := range pages {
+			if err := u.slots.add(); err != nil {
+				t.Fatal(err)
+			}
+			u.slots.page(i)[0] = 1
+		}
+		for _, c := range u.slots.chunks {
+			var is [chunkSlots]byte
+			if _, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&c[0])), chunkSize, uintptr(unsafe.Pointer(&is[0]))); errno != 0 {
+				t.Skip(errno)
+			}
+			for _, b := range is {
+				present += int(b & 1)
+			}
+		}
+	}
+	if present > 2*streams*pages {
+		t.Errorf("%d pages are in memory for %d that are remembered", present, streams*pages)
 	}
 }
 

@@ -43,11 +43,14 @@ func (b *Budget) take() bool {
 
 // Memory for slots comes in pieces of 1 MiB, outside of Go's heap: the collector
 // would let the heap grow to twice of it, and Close gives it back at once. A piece is
-// made present as a whole, which takes a fifth less time than page by page.
+// made present as a whole, which takes a fifth less time than page by page, but not
+// the first ones: a peer may open many streams, and have one page remembered on each.
 const (
 	chunkShift = 8
 	chunkSlots = 1 << chunkShift
 	chunkSize  = chunkSlots * PageSize
+
+	chunksByPage = 8
 )
 
 // errBudget is that no slot is left to be taken.
@@ -72,10 +75,16 @@ func (s *slots) add() error {
 		return errBudget
 	}
 	if s.count == len(s.chunks)<<chunkShift {
-		c, err := unix.Mmap(-1, 0, chunkSize, unix.PROT_READ|unix.PROT_WRITE,
-			unix.MAP_ANON|unix.MAP_PRIVATE|unix.MAP_POPULATE)
+		flags := unix.MAP_ANON | unix.MAP_PRIVATE
+		if len(s.chunks) >= chunksByPage {
+			flags |= unix.MAP_POPULATE
+		}
+		c, err := unix.Mmap(-1, 0, chunkSize, unix.PROT_READ|unix.PROT_WRITE, flags)
 		if err != nil {
 			return fmt.Errorf("memory for pages to be remembered: %w", err)
+		}
+		if len(s.chunks) < chunksByPage {
+			_ = unix.Madvise(c, unix.MADV_NOHUGEPAGE) // it fails where there are none
 		}
 		s.chunks = append(s.chunks, c)
 	}
