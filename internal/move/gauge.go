@@ -126,7 +126,8 @@ func (l *linkProbe) wait(ctx context.Context) float64 {
 	return l.rate
 }
 
-// soon gives the rate of a link that is fast, and tells of one that is not.
+// soon gives the rate of a link that is fast, and tells of one that is not. What is
+// known already counts also when the time is over.
 func (l *linkProbe) soon(ctx context.Context) (rate float64, slow bool) {
 	if l == nil {
 		return 0, false
@@ -135,10 +136,18 @@ func (l *linkProbe) soon(ctx context.Context) (rate float64, slow bool) {
 	defer cancel()
 	select {
 	case <-l.slow:
-		return 0, true
+	case <-l.done:
+	case <-ctx.Done():
+	}
+	select {
 	case <-l.done:
 		return l.rate, false
-	case <-ctx.Done():
+	default:
+	}
+	select {
+	case <-l.slow:
+		return 0, true
+	default:
 		return 0, false
 	}
 }
