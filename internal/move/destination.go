@@ -338,13 +338,12 @@ func (d *destination) handover(ctx context.Context, env wire.Envelope) error {
 	d.summarise(handed, req)
 	d.update(func(_ *Record, p *private) { p.Verdict = wire.Running })
 	d.carryAutostart(ctx)
-	// The VM runs, and the journal has finish, with which a restart would find the
-	// same: the source need not wait until it has confirm as well.
+	if err := d.enter(ctx, Confirm); err != nil {
+		// The VM runs, and the journal has finish: a restart would find the same.
+		d.log.Error("phase not journalled, going on", "phase", Confirm, "error", err)
+	}
 	if err := reply(ctx, d.conn, wire.KindOutcome, wire.Outcome{Verdict: wire.Running, Cookie: cookie}); err != nil {
 		d.log.Info("source did not hear that the VM runs here; it will ask", "error", err)
-	}
-	if err := d.enter(ctx, Confirm); err != nil {
-		d.log.Error("phase not journalled, going on", "phase", Confirm, "error", err)
 	}
 	return nil
 }

@@ -67,7 +67,7 @@ func (b *block) encode() {
 			b.err = err
 			return
 		}
-		if len(out) <= b.n-max(b.n/shrinks, 1) {
+		if len(out) > 0 && len(out) <= b.n-max(b.n/shrinks, 1) && &out[0] == &b.coded[headerSize] { // and the codec kept to its room
 			b.frame = b.coded[:headerSize+len(out)]
 			b.flags |= codec
 		}

@@ -38,7 +38,8 @@ func TestNothingInTheClear(t *testing.T) {
 	vm := s.newVM(t, lab.HV01, "APP01", 101)
 	mig := s.capture(t, lab.HV01, lab.Migration)
 	mgmt := []*capture{s.capture(t, lab.HV01, lab.Management), s.capture(t, lab.HV02, lab.Management)}
-	rec := s.mustMove(t, vm, lab.HV01, lab.HV02)
+	// Uncompressed, so that only encryption hides what is looked for.
+	rec := s.mustMove(t, vm, lab.HV01, lab.HV02, "--performance", "TCPIP")
 	seen := mig.end(t)
 	checkMigrationNetwork(t, seen, rec)
 	for _, c := range mgmt {

@@ -51,7 +51,7 @@ func TestEventLog(t *testing.T) {
 		done := got[2]
 		want(t, done, "network", rec.Summary.Network)
 		want(t, done, "encrypted", true)
-		for name, atLeast := range map[string]float64{"wire_bytes": float64(rec.Summary.MemoryBytes) / 2, "memory_bytes": 1 << 20,
+		for name, atLeast := range map[string]float64{"wire_bytes": float64(rec.Summary.WireBytes) / 2, "memory_bytes": 1 << 20,
 			"disk_bytes": float64(rec.Summary.DiskBytes)/2 + 1, "total_ms": 1} {
 			if n, _ := datum(done, name).(float64); n < atLeast {
 				t.Errorf("%s is %v, want at least %v", name, n, atLeast)
