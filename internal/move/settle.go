@@ -178,6 +178,12 @@ const (
 // settleDestination: before finish was journalled the VM was never let run
 // here. From finish on libvirt knows whether it was.
 func (r *run) settleDestination(ctx context.Context, phase Phase) (moved bool, err error) {
+	if phase == Confirm && r.priv.Verdict == wire.Running {
+		// The source may know it, and have removed its copy: what is here is all there
+		// is, whatever was done to the VM meanwhile.
+		r.carryAutostart(ctx)
+		return true, nil
+	}
 	switch phase {
 	case Finish, Confirm:
 		running, err := r.m.runsHere(ctx, r)
