@@ -27,6 +27,10 @@ type Store struct {
 
 	logged bell // rung when the event log grew
 
+	// writing is held for reading by each transaction, so that Close gives the file
+	// to nobody else while one is under way.
+	writing sync.RWMutex
+
 	closing sync.Once
 	closed  error
 }
@@ -145,6 +149,8 @@ func (s *Store) Check(ctx context.Context) error {
 // inTx runs f in the one write transaction. After an error nothing of it holds;
 // after nil all of it is on the disk.
 func (s *Store) inTx(ctx context.Context, f func(*sql.Tx) error) error {
+	s.writing.RLock()
+	defer s.writing.RUnlock()
 	tx, err := s.write.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
@@ -160,9 +166,11 @@ func (s *Store) inTx(ctx context.Context, f func(*sql.Tx) error) error {
 	return nil
 }
 
-// Close ends the use of the file. It is safe to call twice.
+// Close ends the use of the file, after a transaction that is under way. It is safe to call twice.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
+		s.writing.Lock()
+		defer s.writing.Unlock()
 		var errs []error
 		for _, db := range []*sql.DB{s.read, s.write} {
 			if db != nil {
