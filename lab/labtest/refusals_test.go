@@ -468,7 +468,7 @@ func (s *site) testDryRun(t *testing.T, vm *machine) {
 		t.Errorf("record has %v", keys)
 	}
 	plan, _ := got["plan"].(map[string]any)
-	if keys := slices.Sorted(maps.Keys(plan)); !slices.Equal(keys, []string{"codec", "connections", "delegation", "destination", "disks", "encryption", "kind", "memory_bytes", "networks", "performance_option", "prediction", "source", "uuid", "vm"}) {
+	if keys := slices.Sorted(maps.Keys(plan)); !slices.Equal(keys, []string{"codec", "connections", "connections_reason", "delegation", "destination", "disks", "encryption", "kind", "memory_bytes", "networks", "performance_option", "prediction", "source", "uuid", "vm"}) {
 		t.Errorf("plan has %v", keys)
 	}
 	r = s.as(t, lab.UserOperator, app("--dry-run")...)
