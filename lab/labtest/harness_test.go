@@ -299,7 +299,7 @@ func (s *site) assertTidy(t *testing.T, host string) {
 // of it against one machine that ran on.
 func (vm *machine) verify(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if _, err := vm.watch.VerifyNow(ctx); err != nil {
 		t.Fatalf("the guest's memory and disk: %v", err)

@@ -144,7 +144,7 @@ func (s *site) testTimeoutPause(t *testing.T, vm *machine, h hop) {
 		t.Errorf("blackout %d ms of %d ms", rec.Summary.BlackoutMS, rec.Summary.TotalMS)
 	}
 	s.settled(t, vm, h, rec.ID, h.to)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if _, err := vm.watch.VerifyNow(ctx); err != nil {
 		t.Errorf("the guest's memory and disk: %v", err)
