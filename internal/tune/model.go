@@ -68,12 +68,14 @@ const (
 	forget = 6 << 20
 	// A value that is older than stale blocks counts as a guess.
 	stale = 64
-	// A value that is so many times the average is cut.
-	outlier = 4
+	// A value that is so many times the average is cut, and the first one at so many
+	// times what was thought: it is also of what is made at the first use.
+	outlier, unheard = 4, 8
 	// After sure blocks in a mode what changes is the world.
 	sure = 4
 	// A block of less than this says little: most of its time is not for its bytes.
-	small = 128 << 10
+	// One of less than tiny says nothing of its mode.
+	small, tiny = 128 << 10, 8 << 10
 )
 
 // learn takes a value of a block of raw bytes, and returns by how much the
@@ -88,8 +90,11 @@ func (a *average) learn(x float64, raw, now int) (factor float64) {
 	gain := max(min(float64(raw)/forget, 0.25), 1/float64(n+1)) * size
 	gain = max(gain, 1.0/64)
 	old := a.v
-	if n > 0 {
+	switch {
+	case n > 0:
 		x = min(x, outlier*old+0.1)
+	case old > 0:
+		x = min(x, unheard*old)
 	}
 	a.v += gain * (x - old)
 	a.n, a.last = min(n+1, 8), now
@@ -142,7 +147,7 @@ func (m *model) learn(b Block, current Mode, now int) {
 		m.pass.learn(fold, raw, now)
 	}
 	m.forget(now)
-	if b.Mode == Carry {
+	if b.Mode == Carry || raw < tiny {
 		return
 	}
 	// What the mode in use shows holds for the others in proportion: the processors

@@ -162,11 +162,16 @@ func (h host) Idle() float64     { return h.idle }
 // feed sends n blocks of 256 KiB through a Tuner as if the link took linkNs for a
 // byte, and nothing else took long.
 func feed(t *Tuner, n int, ratio, linkNs float64) (last Mode) {
+	return feedBy(t, n, func(Mode) float64 { return ratio }, linkNs)
+}
+
+// feedBy is feed where the modes compress differently.
+func feedBy(t *Tuner, n int, ratio func(Mode) float64, linkNs float64) (last Mode) {
 	const raw = 256 << 10
 	ns := func(x float64) time.Duration { return time.Duration(x * raw) }
 	for range n {
 		m := t.Next()
-		b := Block{Mode: m, Raw: raw, Wire: int(raw * ratio), Wait: ns(0.2), Fold: ns(0.02), Encode: ns(trueEncode[m])}
+		b := Block{Mode: m, Raw: raw, Wire: int(raw * ratio(m)), Wait: ns(0.2), Fold: ns(0.02), Encode: ns(trueEncode[m])}
 		if m == Carry {
 			b.Wire = raw
 		}
@@ -225,6 +230,26 @@ func TestALinkThatIsKnownIsUsedFromTheFirstBlocks(t *testing.T) {
 	tuner.Expect(12.5e6)
 	if m := tuner.Next(); !m.Folds() || m == FoldS2 {
 		t.Errorf("at 100 Mbit/s and with idle processors the first block is %v", m)
+	}
+}
+
+// A stream begins with some bytes, and the first use of a codec takes longer.
+func TestASlowBeginningIsForgiven(t *testing.T) {
+	for name, first := range map[string]Block{
+		"a few bytes":      {Raw: 40, Wire: 40, Encode: 30 * time.Millisecond, Work: 20 * time.Millisecond, Write: time.Millisecond},
+		"a large block":    {Raw: 256 << 10, Wire: 100 << 10, Encode: 60 * time.Millisecond, Work: 40 * time.Millisecond, Write: 8 * time.Millisecond},
+		"a thread stopped": {Raw: 256 << 10, Wire: 100 << 10, Encode: time.Second, Work: 2 * time.Millisecond, Write: 8 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tuner := New(host{threads: 1, idle: 1})
+			tuner.Expect(12e6)
+			first.Mode = tuner.Next()
+			tuner.Done(first)
+			feedBy(tuner, 60, func(m Mode) float64 { return priors[m].ratio }, 84)
+			if tuner.current < FoldFast {
+				t.Errorf("%v on a slow link", tuner.current)
+			}
+		})
 	}
 }
 

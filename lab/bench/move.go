@@ -37,6 +37,9 @@ func (b *bench) take(ctx context.Context, w way, s *Sample) error {
 	if err != nil {
 		return err
 	}
+	if err := back(2 * uint64(b.subject.bytes)); err != nil { // a guest's memory anew, and what carries it
+		return err
+	}
 	if err := errors.Join(b.meter.place(), b.meter.resetPeaks()); err != nil {
 		return err
 	}
