@@ -150,8 +150,14 @@ type inbound struct {
 	relay      relays
 	probes     atomic.Int32 // of the link, see sink
 
-	mu      sync.Mutex
-	sockets map[string]string // kind and channel: where its streams go
+	mu    sync.Mutex
+	doors map[string]*door // by kind and channel
+}
+
+// door is where the streams of a kind and channel go, and how many may be open.
+type door struct {
+	socket     string
+	most, open int
 }
 
 func (in *inbound) Caller() move.Caller { return in.caller }
@@ -171,7 +177,7 @@ func (in *inbound) Streams() []move.StreamProof { return proofs(in.Info(), in.da
 func (in *inbound) Open() (id, secret []byte, err error) {
 	i, s := stream.NewSessionKey()
 	in.data = stream.NewSession(i, s, in.caller.Peer)
-	in.sockets = map[string]string{}
+	in.doors = map[string]*door{}
 	if in.unregister, err = in.listener.Register(in.data); err != nil {
 		return nil, nil, err
 	}
@@ -180,15 +186,16 @@ func (in *inbound) Open() (id, secret []byte, err error) {
 	return i[:], s[:], nil
 }
 
-// Attach says to which socket the streams of a kind and channel are connected.
-func (in *inbound) Attach(kind string, channel int, socket string) error {
+// Attach says to which socket the streams of a kind and channel are connected, at
+// most so many at a time: each has some MiB of buffers here.
+func (in *inbound) Attach(kind string, channel int, socket string, most int) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.sockets[socketKey(streamKind(kind), uint32(channel)<<channelBits)] = socket
+	in.doors[doorKey(streamKind(kind), uint32(channel)<<channelBits)] = &door{socket: socket, most: most}
 	return nil
 }
 
-func socketKey(kind stream.Kind, index uint32) string { return kind.String() + "-" + channelOf(index) }
+func doorKey(kind stream.Kind, index uint32) string { return kind.String() + "-" + channelOf(index) }
 
 // acceptAll connects the data streams to QEMU in the order in which they come.
 func (in *inbound) acceptAll(ctx context.Context) {
@@ -201,29 +208,53 @@ func (in *inbound) acceptAll(ctx context.Context) {
 			in.sink(st)
 			continue
 		}
-		local, err := in.connect(ctx, st)
+		local, leave, err := in.connect(ctx, st)
 		if err != nil {
 			st.Abort(err)
 			in.relay.failed(err)
 			continue
 		}
-		in.relay.carry(st, local)
+		in.relay.carry(st, local, leave)
 	}
 }
 
-// connect opens the socket of QEMU, or of the disk's server, for one data stream.
-func (in *inbound) connect(ctx context.Context, st *stream.Stream) (net.Conn, error) {
+// enter gives the socket for one more stream, until leave is called.
+func (in *inbound) enter(kind stream.Kind, index uint32) (socket string, leave func(), err error) {
 	in.mu.Lock()
-	socket := in.sockets[socketKey(st.Kind(), st.Index())]
-	in.mu.Unlock()
+	defer in.mu.Unlock()
+	d := in.doors[doorKey(kind, index)]
+	if d == nil {
+		return "", nil, in.broken("a %s stream of channel %s, which is not part of the move", kind, channelOf(index))
+	}
+	if d.open >= d.most {
+		return "", nil, in.broken("more than %d %s streams at a time", d.most, kind)
+	}
+	d.open++
+	return d.socket, func() {
+		in.mu.Lock()
+		defer in.mu.Unlock()
+		d.open--
+	}, nil
+}
+
+func (in *inbound) broken(format string, args ...any) error {
+	return fault.New(fault.ProtocolError, in.host, "peer", in.caller.Peer, "problem", fmt.Sprintf(format, args...))
+}
+
+// connect opens the socket of QEMU, or of the disk's server, for one data stream.
+func (in *inbound) connect(ctx context.Context, st *stream.Stream) (local net.Conn, leave func(), err error) {
+	socket, leave, err := in.enter(st.Kind(), st.Index())
+	if err != nil {
+		return nil, nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	var d net.Dialer
-	local, err := d.DialContext(ctx, "unix", socket)
-	if err != nil {
-		return nil, fault.Wrap(err, fault.SocketLost, in.host, "socket", socket)
+	if local, err = d.DialContext(ctx, "unix", socket); err != nil {
+		leave()
+		return nil, nil, fault.Wrap(err, fault.SocketLost, in.host, "socket", socket)
 	}
-	return local, nil
+	return local, leave, nil
 }
 
 // Cut ends the data streams, and waits for that.

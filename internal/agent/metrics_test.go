@@ -4,17 +4,16 @@ import (
 	"testing"
 
 	"drover/internal/record"
-	"drover/internal/stream"
 )
 
 // TestMetricsOfACodedMove: bytes by codec, and pages by what became of them, of the
 // moves from this host only.
 func TestMetricsOfACodedMove(t *testing.T) {
-	c := coding(stream.Coded{Plain: stream.Tally{Blocks: 1, Raw: 100, Wire: 100}, Zstd: stream.Tally{Blocks: 2, Raw: 900, Wire: 300}})
+	c := coding(record.Coding{None: record.Tally{Blocks: 1, Before: 100, After: 100}, Zstd: record.Tally{Blocks: 2, Before: 900, After: 300}})
 	if c == nil || c.Ratio != 2.5 {
 		t.Fatalf("%+v", c)
 	}
-	if c := coding(stream.Coded{}); c != nil {
+	if c := coding(record.Coding{}); c != nil {
 		t.Errorf("of a stream that coded nothing: %+v", c)
 	}
 	c.Pages = record.Pages{Seen: 10, Zero: 4, Repeated: 3, Differences: 2}

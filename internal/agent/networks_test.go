@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -289,11 +288,5 @@ func TestLimitsFollowTheSettings(t *testing.T) {
 	now.Bandwidth = 0
 	if got := p.pace(local, stream.Out); len(got) != 1 || got[0] != out[1] {
 		t.Error("a limit that was lifted still holds")
-	}
-}
-
-func TestCodecsAreCalledAsInThePlan(t *testing.T) {
-	if names := stream.CodecNames(); !slices.Equal(names, plan.Codecs()) {
-		t.Errorf("stream can decode %q, a plan wants %q", names, plan.Codecs())
 	}
 }

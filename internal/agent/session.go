@@ -114,7 +114,7 @@ func (s *session) serve(ctx context.Context, ln net.Listener, kind stream.Kind, 
 		if s.coded {
 			s.coder.code(st, pace)
 		}
-		s.relay.carry(st, local)
+		s.relay.carry(st, local, func() {})
 	}
 }
 
@@ -198,15 +198,12 @@ func proof(i stream.StreamInfo) move.StreamProof {
 }
 
 // coding is what a stream's Coding did, nil when there was none.
-func coding(c stream.Coded) *record.Coding {
-	tally := func(t stream.Tally) record.Tally { return record.Tally{Blocks: t.Blocks, Before: t.Raw, After: t.Wire} }
-	out := record.Coding{None: tally(c.Plain), S2: tally(c.S2), Zstd: tally(c.Zstd), Folded: tally(c.Folded),
-		Pages: record.Pages{Seen: c.Pages.Pages, Zero: c.Pages.Zero, Repeated: c.Pages.Repeat, Differences: c.Pages.Delta}}
-	if out.All().Blocks == 0 {
+func coding(c record.Coding) *record.Coding {
+	if c.All().Blocks == 0 {
 		return nil
 	}
-	out = out.Plus(record.Coding{}) // for the ratio
-	return &out
+	c = c.Plus(record.Coding{}) // for the ratio
+	return &c
 }
 
 // Close ends the control stream and every data stream, and waits for them.
@@ -228,12 +225,19 @@ type relays struct {
 
 func (r *relays) init() { r.ctx, r.cancel = context.WithCancel(context.Background()) }
 
-// carry relays between a data stream and QEMU's connection until both end.
-func (r *relays) carry(st *stream.Stream, local net.Conn) {
+// carry relays between a data stream and QEMU's connection until both end, and
+// then calls done.
+func (r *relays) carry(st *stream.Stream, local net.Conn, done func()) {
 	local = r.tee(st, local)
-	if !r.own(func(ctx context.Context) { r.ended(stream.Relay(ctx, st, local)) }) {
+	owned := r.own(func(ctx context.Context) {
+		defer done()
+		_, err := stream.Relay(ctx, st, local)
+		r.failed(err)
+	})
+	if !owned {
 		local.Close()
 		st.Close()
+		done()
 	}
 }
 
@@ -252,8 +256,6 @@ func (r *relays) own(f func(ctx context.Context)) bool {
 	}()
 	return true
 }
-
-func (r *relays) ended(_ stream.Counters, err error) { r.failed(err) }
 
 // failed remembers the first failure, which is why QEMU then fails.
 func (r *relays) failed(err error) {

@@ -75,14 +75,14 @@ func (r *run) maxBlackout() time.Duration {
 	return defaultLimit
 }
 
-// adjustable lets the limit be changed in libvirt from now on: out was opened with
-// the limit given, and it may have been changed since.
-func (s *source) adjustable(ctx context.Context, out Outgoing, given time.Duration) error {
+// adjustable lets the limit be changed in libvirt from now on: the migration was
+// opened with one, and it may have been changed since.
+func (s *source) adjustable(ctx context.Context, given time.Duration) error {
 	s.mu.Lock()
-	s.limitBlackout = out.SetMaxDowntime
+	s.limitBlackout = s.tellLimit
 	s.mu.Unlock()
 	if now := s.maxBlackout(); s.kind == wire.Live && now != given {
-		return out.SetMaxDowntime(ctx, now)
+		return s.tellLimit(ctx, now)
 	}
 	return nil
 }

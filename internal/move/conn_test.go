@@ -208,7 +208,7 @@ func (i *inbound) Caller() move.Caller { return i.caller }
 func (i *inbound) Open() (id, secret []byte, err error) {
 	return make([]byte, 16), make([]byte, 32), i.a.gate()
 }
-func (i *inbound) Attach(string, int, string) error { return i.a.gate() }
+func (i *inbound) Attach(string, int, string, int) error { return i.a.gate() }
 func (i *inbound) Streams() []move.StreamProof {
 	return []move.StreamProof{{Kind: "control", Local: "10.0.0.2:6600", Remote: "10.0.0.1:40000", WireBytes: 10, Encrypted: true}}
 }

@@ -237,6 +237,11 @@ func (d *destination) prepare(ctx context.Context, env wire.Envelope) error {
 	return d.prepareQEMU(ctx, dir, req.Cookie)
 }
 
+// How many streams may be open at a time: of memory, beside multifd's channels,
+// QEMU's main stream and one for what it may add; and those of each disk, which
+// QEMU copies over one and asks about over another.
+const spareStreams, diskStreams = 2, 4
+
 func (d *destination) prepareQEMU(ctx context.Context, dir string, cookie []byte) error {
 	cookie, err := d.m.opt.Hypervisor.AdmitCookie(ctx, cookie, d.expected(d.disks))
 	if err != nil {
@@ -253,8 +258,8 @@ func (d *destination) prepareQEMU(ctx context.Context, dir string, cookie []byte
 		return withFault(err, fault.PrepareFailed, d.m.opt.Host, "vm", d.rec.VM)
 	}
 	d.vms = append(d.vms, d.acquired("incoming VM", func(ctx context.Context) error { return d.stopIncoming(ctx, inc) }))
-	for _, k := range []string{StreamMemory, StreamDisk} {
-		if err := d.conn.Attach(k, 0, filepath.Join(dir, k+".sock")); err != nil {
+	for kind, most := range map[string]int{StreamMemory: d.offer.Connections + spareStreams, StreamDisk: diskStreams * len(d.offer.Disks)} {
+		if err := d.conn.Attach(kind, 0, filepath.Join(dir, kind+".sock"), most); err != nil {
 			return err
 		}
 	}
@@ -292,7 +297,7 @@ func (d *destination) serveDisks(ctx context.Context, dir string) error {
 		}
 		d.nbd = append(d.nbd, srv)
 		d.acquired("disk server of "+a.Target, func(context.Context) error { return srv.Close() })
-		if err := d.conn.Attach(StreamDisk, i+1, socket); err != nil {
+		if err := d.conn.Attach(StreamDisk, i+1, socket, diskStreams); err != nil {
 			return err
 		}
 	}

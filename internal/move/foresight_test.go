@@ -378,11 +378,11 @@ func awaitState(t *testing.T, h *host, want virt.State) {
 func TestTheBlackoutIsAdjustedWhileAMoveRuns(t *testing.T) {
 	w := twoHosts(t)
 	a, id, release := transferring(t, w, func(*move.Request) {})
-	if d := a.h.fake.MaxDowntime(); d != 300*time.Millisecond {
+	if d := a.h.fake.MaxDowntime(); d != 100*time.Millisecond {
 		t.Errorf("the default is %s", d)
 	}
 	rec, err := a.m.Adjust(t.Context(), id, 700*time.Millisecond, "anna")
-	if err != nil || rec.Request.MaxBlackoutMS != 700 || a.h.fake.MaxDowntime() != 700*time.Millisecond {
+	if err != nil || rec.Request.MaxBlackoutMS != 700 || a.h.fake.MaxDowntime() != 700*time.Millisecond/3 {
 		t.Errorf("%+v, %s, %v", rec.Request, a.h.fake.MaxDowntime(), err)
 	}
 	b := w.host("HV02").current()
@@ -415,7 +415,7 @@ func TestABlackoutSetBeforeTheTransferCounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	release()
-	if rec = await(t, a, rec.ID); rec.Phase != move.Done || a.h.fake.MaxDowntime() != 50*time.Millisecond {
+	if rec = await(t, a, rec.ID); rec.Phase != move.Done || a.h.fake.MaxDowntime() != 30*time.Millisecond {
 		t.Errorf("phase %s, limit %s, %v", rec.Phase, a.h.fake.MaxDowntime(), rec.Error)
 	}
 }

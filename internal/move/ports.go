@@ -179,8 +179,9 @@ type Inbound interface {
 	// Open registers a session: data streams that know its secret are accepted
 	// until the connection is closed.
 	Open() (id, secret []byte, err error)
-	// Attach connects each data stream of the kind and channel to a unix socket.
-	Attach(kind string, channel int, socket string) error
+	// Attach connects each data stream of the kind and channel to a unix socket, at
+	// most so many at a time; one more breaks the protocol.
+	Attach(kind string, channel int, socket string, most int) error
 	// Cut ends all data streams: what waits for data of a source that is gone, such
 	// as QEMU when it is to be stopped, then waits no longer.
 	Cut()

@@ -23,8 +23,8 @@ func (s *source) watchTransfer(ctx context.Context, giveUp context.CancelCauseFu
 	if s.kind == wire.Offline {
 		return
 	}
-	tick := time.NewTicker(s.m.opt.StatsInterval)
-	defer tick.Stop()
+	next := time.NewTimer(s.m.opt.StatsInterval / aimLooks)
+	defer next.Stop()
 	var broken time.Time
 	measured := s.unmeasured()
 	for {
@@ -36,8 +36,8 @@ func (s *source) watchTransfer(ctx context.Context, giveUp context.CancelCauseFu
 			s.late()
 		case at := <-s.out.Suspended():
 			s.setStopped(at)
-		case <-tick.C:
-			s.look(ctx)
+		case <-next.C:
+			next.Reset(s.look(ctx))
 			broken = s.checkStreams(broken, giveUp)
 		}
 	}
@@ -84,12 +84,13 @@ func (s *source) stood() time.Duration {
 	return s.m.opt.Now().Sub(s.stopped)
 }
 
-// look reports libvirt's numbers once.
-func (s *source) look(ctx context.Context) {
+// look reports libvirt's numbers once. The result is when to look again.
+func (s *source) look(ctx context.Context) time.Duration {
 	st, err := s.out.Stats(ctx)
 	if err != nil || !st.Active {
-		return
+		return s.m.opt.StatsInterval / aimLooks
 	}
+	next := s.judge(ctx, st)
 	proofs := s.session.Streams()
 	p := Progress{
 		Memory:    Item{Name: "memory", Total: st.MemoryTotal, Done: st.MemoryProcessed, Remaining: st.MemoryRemaining, Rate: st.MemoryBPS},
@@ -107,6 +108,7 @@ func (s *source) look(ctx context.Context) {
 		p.Disks = append(p.Disks, item)
 	}
 	s.report(p)
+	return next
 }
 
 func wireBytes(streams []StreamProof) (n uint64) {

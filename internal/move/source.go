@@ -17,6 +17,7 @@ import (
 type source struct {
 	*run
 	foresight
+	aim  aim
 	op   Operator
 	req  Request
 	dom  virt.Domain
@@ -330,8 +331,8 @@ func (s *source) begin(ctx context.Context) (xml string, err error) {
 	if s.kind == wire.Offline {
 		return h.MigratableXML(ctx, s.dom.UUID)
 	}
-	params := s.params()
-	out, err := h.Outgoing(ctx, params)
+	given := s.maxBlackout()
+	out, err := h.Outgoing(ctx, s.params())
 	if err != nil {
 		return "", err
 	}
@@ -342,7 +343,7 @@ func (s *source) begin(ctx context.Context) (xml string, err error) {
 		return "", withFault(err, fault.TransferFailed, s.m.opt.Host, "vm", s.dom.Name)
 	}
 	s.acquired("begin", func(ctx context.Context) error { return s.giveBack(ctx, out) })
-	return xml, s.adjustable(ctx, out, params.MaxDowntime)
+	return xml, s.adjustable(ctx, given)
 }
 
 // giveBack undoes libvirt's Begin, after which the VM runs here as before. A
@@ -378,7 +379,7 @@ func (s *source) letGo() {
 func (s *source) params() virt.MigrationParams {
 	dir := s.m.socketDir(s.rec.ID)
 	p := virt.MigrationParams{UUID: s.dom.UUID, Name: s.dom.Name, MigrateURI: "unix://" + filepath.Join(dir, StreamMemory+".sock"),
-		Connections: plan.Channels(s.plan.Connections), Paused: s.kind == wire.Paused, MaxDowntime: s.maxBlackout(), AutoConverge: s.req.AutoConverge && s.kind == wire.Live}
+		Connections: plan.Channels(s.plan.Connections), Paused: s.kind == wire.Paused, MaxDowntime: s.firstLimit(), AutoConverge: s.req.AutoConverge && s.kind == wire.Live}
 	for _, d := range s.plan.Disks {
 		switch {
 		case d.Action == wire.Copy:

@@ -31,6 +31,13 @@ type Pages struct {
 	Differences uint64 `json:"differences" doc:"sent as the difference to the page's former content"`
 }
 
+// Add counts one block.
+func (t *Tally) Add(before, after int) {
+	t.Blocks++
+	t.Before += uint64(before)
+	t.After += uint64(after)
+}
+
 func (t Tally) plus(o Tally) Tally {
 	return Tally{t.Blocks + o.Blocks, t.Before + o.Before, t.After + o.After}
 }

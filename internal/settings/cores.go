@@ -11,11 +11,11 @@ type Cores int
 
 const maxCores Cores = 1024
 
-// Of is how many of a host's processors are meant: with 0 half of them, and at
-// least one.
+// Of is how many of a host's processors are meant: with 0 half of them, at least
+// one, and no more than there are.
 func (c Cores) Of(processors int) int {
 	if c > 0 {
-		return int(c)
+		return max(min(int(c), processors), 1)
 	}
 	return max(processors/2, 1)
 }

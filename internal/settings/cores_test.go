@@ -30,7 +30,7 @@ func TestCoresOfAHost(t *testing.T) {
 		set   Cores
 		have  int
 		means int
-	}{{0, 1, 1}, {0, 2, 1}, {0, 16, 8}, {3, 2, 3}, {1, 64, 1}} {
+	}{{0, 1, 1}, {0, 2, 1}, {0, 16, 8}, {3, 2, 2}, {1, 64, 1}, {1024, 4, 4}, {3, 0, 1}} {
 		if got := c.set.Of(c.have); got != c.means {
 			t.Errorf("%v of %d: %d", c.set, c.have, got)
 		}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"drover/internal/fold"
+	"drover/internal/record"
 	"drover/internal/tune"
 )
 
@@ -74,6 +75,22 @@ func (b *block) encode() {
 	}
 	b.m.Wire = len(b.frame) - headerSize
 	header{typ: frameData, flags: b.flags, length: b.m.Wire}.put(b.frame)
+}
+
+// countIn adds the block, which was sent, to what became of all.
+func (b *block) countIn(c *record.Coding) {
+	t := &c.None
+	switch b.flags & codecBits {
+	case codecS2:
+		t = &c.S2
+	case codecZstd:
+		t = &c.Zstd
+	}
+	t.Add(b.m.Raw, b.m.Wire)
+	if b.flags&folded != 0 {
+		c.Folded.Add(b.m.Raw, b.m.Wire)
+		c.Pages = record.Pages{Seen: b.pages.Pages, Zero: b.pages.Zero, Repeated: b.pages.Repeat, Differences: b.pages.Delta}
+	}
 }
 
 // shrank tells whether compressing was worth it.

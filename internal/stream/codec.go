@@ -16,15 +16,11 @@ import (
 // sender may change with every block.
 const (
 	codecNone uint8 = 0
-	codecZstd uint8 = 1 // one Zstandard frame (RFC 8878)
+	codecZstd uint8 = 1 // Zstandard frames (RFC 8878); one of ours
 	codecS2   uint8 = 2 // one S2 block
 	codecBits uint8 = 0x0f
 	folded    uint8 = 0x10
 )
-
-// CodecNames are what this build can receive, where agents agree on it:
-// wire.HostFacts.Codecs.
-func CodecNames() []string { return []string{"zstd", "s2", "fold"} }
 
 var errDecoded = errors.New("a block of a size that is not allowed")
 
@@ -69,9 +65,6 @@ func unpack(codec uint8, dst, coded []byte) ([]byte, error) {
 // Codec compresses like a stream in some mode, but without folding, for those who
 // want to know what a stream would make of such bytes.
 type Codec tune.Mode
-
-// Compression is how a stream compresses at its quickest level of Zstandard.
-const Compression = Codec(tune.FoldFast)
 
 // Encode appends the coded form of block, at most MaxData bytes, to dst. A block
 // that does not shrink may become longer than it was.

@@ -90,8 +90,8 @@ func bombs(t testing.TB) map[string]bomb {
 	if len(huge) > MaxData {
 		t.Fatalf("%d bytes", len(huge))
 	}
-	two, _ := Compression.Encode(nil, make([]byte, MaxData/2+1))
-	folded, _ := Compression.Encode(nil, random(100))
+	two, _ := Codec(tune.FoldFast).Encode(nil, make([]byte, MaxData/2+1))
+	folded, _ := Codec(tune.FoldFast).Encode(nil, random(100))
 	return map[string]bomb{
 		"64 MiB of zeroes":       {1, huge},
 		"two frames":             {1, append(append([]byte(nil), two...), two...)},
@@ -172,7 +172,7 @@ func TestHostWithoutMemoryDoesNotBlameThePeer(t *testing.T) {
 }
 
 func TestProbesAreNotCoded(t *testing.T) {
-	good, _ := Compression.Encode(nil, guestLike(5000))
+	good, _ := Codec(tune.FoldFast).Encode(nil, guestLike(5000))
 	for _, flags := range []byte{1, 2, 0x10, 0x11} {
 		if err := refusal(t, KindProbe, bomb{flags, good}); !fault.Is(err, fault.ProtocolError) {
 			t.Errorf("flags %#x: %v", flags, err)
@@ -187,7 +187,7 @@ func TestProbesAreNotCoded(t *testing.T) {
 
 // Who opened a stream codes, and takes nothing that is coded.
 func TestNothingCodedComesBack(t *testing.T) {
-	good, _ := Compression.Encode(nil, guestLike(5000))
+	good, _ := Codec(tune.FoldFast).Encode(nil, guestLike(5000))
 	for _, kind := range []Kind{KindMemory, KindDisk} {
 		e := newEnv(t, Timing{Grace: 100 * time.Millisecond})
 		src, dst := e.pair(t, kind, 0)
@@ -209,7 +209,7 @@ func FuzzDecompress(f *testing.F) {
 			f.Add(b.flags, b.block)
 		}
 	}
-	good, _ := Compression.Encode(nil, guestLike(5000))
+	good, _ := Codec(tune.FoldFast).Encode(nil, guestLike(5000))
 	f.Add(byte(1), good)
 	f.Add(byte(2), s2.Encode(nil, guestLike(5000)))
 	f.Fuzz(func(t *testing.T, flags byte, in []byte) {

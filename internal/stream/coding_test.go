@@ -15,6 +15,7 @@ import (
 
 	"drover/internal/fault"
 	"drover/internal/fold"
+	"drover/internal/record"
 	"drover/internal/tune"
 )
 
@@ -163,7 +164,7 @@ func TestCodedBlocksArriveInOrderAndAsTheyWere(t *testing.T) {
 }
 
 // checkMeasured holds what a stream says it did against what the Tuner was told.
-func checkMeasured(t *testing.T, c Coded, blocks []tune.Block, size int, way []tune.Mode) {
+func checkMeasured(t *testing.T, c record.Coding, blocks []tune.Block, size int, way []tune.Mode) {
 	t.Helper()
 	var raw, wire int
 	used := map[tune.Mode]bool{}
@@ -176,8 +177,8 @@ func checkMeasured(t *testing.T, c Coded, blocks []tune.Block, size int, way []t
 	if raw != size || len(used) != len(way) {
 		t.Errorf("the tuner heard of %d bytes of %d, in %d modes of %d", raw, size, len(used), len(way))
 	}
-	all := c.Plain.plus(c.S2).plus(c.Zstd)
-	if all.Raw != uint64(raw) || all.Wire != uint64(wire) || all.Blocks != uint64(len(blocks)) {
+	all := c.All()
+	if all.Before != uint64(raw) || all.After != uint64(wire) || all.Blocks != uint64(len(blocks)) {
 		t.Errorf("%+v, and the tuner heard of %d blocks, %d bytes as %d", c, len(blocks), raw, wire)
 	}
 	if folds := way[0].Folds() || len(way) > 1; folds != (c.Folded.Blocks > 0) || folds != (c.Pages.Zero > 0) {

@@ -123,7 +123,7 @@ func (u *sender) put(b *block) error {
 	b.m.Write = u.wrote.Sub(begun)
 	u.s.payloadOut.Add(uint64(b.m.Raw))
 	u.s.cmu.Lock()
-	u.s.coded.count(b.m, b.flags, b.pages)
+	b.countIn(&u.s.coded)
 	u.s.cmu.Unlock()
 	u.c.Tuner.Done(b.m)
 

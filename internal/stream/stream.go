@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+
+	"drover/internal/record"
 )
 
 // Stream is one data connection of a session. One goroutine may read and one may
@@ -21,7 +23,7 @@ type Stream struct {
 	decodes bool     // coded blocks may come: to the side that did not open the stream
 
 	cmu   sync.Mutex
-	coded Coded
+	coded record.Coding
 
 	payloadIn, payloadOut atomic.Uint64
 
@@ -52,7 +54,7 @@ type StreamInfo struct {
 	KernelBytesAcked uint64         `json:"kernel_bytes_acked"` // of the kernel's tcp_info
 	Encrypted        bool           `json:"encrypted"`
 	CipherSuite      string         `json:"cipher_suite"`
-	Coded            Coded          `json:"coded"` // of what Relay sent, if it had a Coding
+	Coded            record.Coding  `json:"coded"` // of what Relay sent, if it had a Coding; without Ratio
 }
 
 // Counters of a Stream.

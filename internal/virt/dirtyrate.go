@@ -27,7 +27,8 @@ var errNotMeasured = errors.New("the measurement has not ended")
 // next to nothing and does not track the guest; so the result is coarse: with
 // 256 MiB its unit is 2 MiB/s. The other two ways that libvirt offers, dirty
 // bitmap and dirty ring, are not used: the former ended QEMU 7.2 with its
-// guest, see docs/facts/libvirt.md. Not to be used during a migration.
+// guest, see docs/facts/libvirt.md. A migration may begin meanwhile: checksums
+// of pages do not touch what it tracks.
 func (h *Host) DirtyRate(ctx context.Context, vm string, period time.Duration) (float64, error) {
 	seconds := int32(max(period/time.Second, 1))
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(seconds)*time.Second+dirtyRateGrace)
