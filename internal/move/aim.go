@@ -14,7 +14,7 @@ import (
 // a moment later. So a move tries at first for a part of the limit, and has QEMU use
 // the whole of it once further rounds bring little.
 const (
-	aimPart  = 3 // the limit by this
+	aimPart  = 10 // the limit by this
 	leastAim = 30 * time.Millisecond
 	// A guest that changes more than this part of what can be sent meanwhile leaves
 	// not much less to each further round, and after aimRounds it is enough in any case.

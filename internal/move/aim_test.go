@@ -37,8 +37,8 @@ func TestAMoveTriesForAPartOfTheBlackoutAtFirst(t *testing.T) {
 		limit int
 		want  time.Duration
 	}{
-		{wire.Live, 0, defaultLimit / 3},
-		{wire.Live, 900, 300 * time.Millisecond},
+		{wire.Live, 0, 30 * time.Millisecond},
+		{wire.Live, 900, 90 * time.Millisecond},
 		{wire.Live, 60, leastAim},
 		{wire.Live, 10, 10 * time.Millisecond},
 		{wire.Paused, 900, 900 * time.Millisecond},

@@ -378,11 +378,11 @@ func awaitState(t *testing.T, h *host, want virt.State) {
 func TestTheBlackoutIsAdjustedWhileAMoveRuns(t *testing.T) {
 	w := twoHosts(t)
 	a, id, release := transferring(t, w, func(*move.Request) {})
-	if d := a.h.fake.MaxDowntime(); d != 100*time.Millisecond {
+	if d := a.h.fake.MaxDowntime(); d != 30*time.Millisecond {
 		t.Errorf("the default is %s", d)
 	}
 	rec, err := a.m.Adjust(t.Context(), id, 700*time.Millisecond, "anna")
-	if err != nil || rec.Request.MaxBlackoutMS != 700 || a.h.fake.MaxDowntime() != 700*time.Millisecond/3 {
+	if err != nil || rec.Request.MaxBlackoutMS != 700 || a.h.fake.MaxDowntime() != 70*time.Millisecond {
 		t.Errorf("%+v, %s, %v", rec.Request, a.h.fake.MaxDowntime(), err)
 	}
 	b := w.host("HV02").current()

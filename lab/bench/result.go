@@ -19,21 +19,25 @@ type Sample struct {
 	Round int    `json:"round"`
 	// Total is from the operator's command to its end, Migration what libvirt says
 	// the transfer took.
-	TotalMS, MigrationMS int64
+	TotalMS     int64 `json:"total_ms"`
+	MigrationMS int64 `json:"migration_ms"`
 	// The blackout as the guest's heartbeat shows it, and as libvirt says.
-	BlackoutGuestMS, BlackoutLibvirtMS int64
+	BlackoutGuestMS   int64 `json:"blackout_guest_ms"`
+	BlackoutLibvirtMS int64 `json:"blackout_libvirt_ms"`
 	// WireBytes crossed the link between the hosts, both directions, by the
 	// kernel's counters of the interfaces.
-	WireBytes int64
+	WireBytes int64 `json:"wire_bytes"`
 	// CPU seconds of all QEMUs, libvirt daemons and agents, guest included.
-	CPUQEMU, CPULibvirt, CPUAgents float64
+	CPUQEMU    float64 `json:"cpu_qemu_seconds"`
+	CPULibvirt float64 `json:"cpu_libvirt_seconds"`
+	CPUAgents  float64 `json:"cpu_agents_seconds"`
 	// AgentPeak is the larger of the two agents' peak of resident memory.
-	AgentPeak int64
+	AgentPeak int64 `json:"agent_peak_bytes"`
 	// Failed says why there is no result, "" for a move that went well; a guest
 	// that did not converge within the limit is one.
-	Failed string `json:",omitempty"`
+	Failed string `json:"failed,omitempty"`
 	// Detail is what Drover chose: connections and codec.
-	Detail string `json:",omitempty"`
+	Detail string `json:"detail,omitempty"`
 }
 
 // Content is what a guest's memory is made of, how it compresses and how it changes.
