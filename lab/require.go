@@ -100,11 +100,11 @@ func Start(t testing.TB, o Options) *Lab {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
 		if t.Failed() {
 			keepLogs(t, l)
 		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
 		if err := l.Down(ctx); err != nil {
 			t.Errorf("take the lab down: %v", err)
 		}
@@ -112,10 +112,16 @@ func Start(t testing.TB, o Options) *Lab {
 	return l
 }
 
-// keepLogs saves the logs of a lab whose test has failed.
+// keepLogs saves the logs of a lab whose test has failed, and what is known of its guests.
 func keepLogs(t testing.TB, l *Lab) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
 	to := filepath.Join(os.TempDir(), "drover-lab-logs-"+l.Name())
-	if err := os.CopyFS(to, os.DirFS(filepath.Join(l.Dir(), "logs"))); err != nil {
+	err := os.CopyFS(to, os.DirFS(filepath.Join(l.Dir(), "logs")))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(to, "guests.txt"), []byte(l.Diagnose(ctx)), 0o600)
+	}
+	if err != nil {
 		t.Logf("logs of the lab: %v", err)
 	}
 	t.Logf("logs of the lab are in %s", to)

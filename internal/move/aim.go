@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"drover/internal/plan"
 	"drover/internal/virt"
 	"drover/internal/wire"
 )
@@ -46,12 +47,16 @@ func (s *source) tellLimit(ctx context.Context, limit time.Duration) error {
 	return s.out.SetMaxDowntime(ctx, s.aim.of(limit))
 }
 
-// firstLimit is what QEMU is told to begin with: a guest that stands still has no
-// blackout to be kept short.
+// firstLimit is what QEMU is told to begin with: the whole limit for a guest that stands
+// still, and for one whose writes could be missed in a round more.
 func (s *source) firstLimit() time.Duration {
+	qemu := ""
+	if s.own != nil {
+		qemu = s.own.QEMUVersion
+	}
 	s.aim.mu.Lock()
 	defer s.aim.mu.Unlock()
-	s.aim.whole = s.kind != wire.Live
+	s.aim.whole = s.kind != wire.Live || plan.LosesWrites(s.dom.Type, qemu)
 	return s.aim.of(s.maxBlackout())
 }
 

@@ -60,6 +60,20 @@ func TestAMoveTriesForAPartOfTheBlackoutAtFirst(t *testing.T) {
 	}
 }
 
+// Emulated by QEMU 7.2 a guest lost pages in rounds that a short limit adds.
+func TestAnEmulatedGuestIsSentInFewRounds(t *testing.T) {
+	for _, c := range []struct {
+		kind, qemu string
+		want       time.Duration
+	}{{"qemu", "7.2.22", 900 * time.Millisecond}, {"qemu", "", 900 * time.Millisecond}, {"qemu", "10.0.13", 90 * time.Millisecond}, {"kvm", "7.2.22", 90 * time.Millisecond}} {
+		s, _ := aiming(wire.Live, 900)
+		s.dom.Type, s.own = c.kind, &virt.HostFacts{QEMUVersion: c.qemu}
+		if got := s.firstLimit(); got != c.want {
+			t.Errorf("%s on QEMU %q: %s, want %s", c.kind, c.qemu, got, c.want)
+		}
+	}
+}
+
 func TestTheWholeLimitIsUsedWhenRoundsBringLittle(t *testing.T) {
 	const often, interval = 100 * time.Millisecond, 500 * time.Millisecond
 	for name, c := range map[string]struct {

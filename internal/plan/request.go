@@ -71,6 +71,13 @@ func CheckParallel(host, libvirt, qemu string) error {
 	return nil
 }
 
+// LosesWrites tells whether a QEMU of that version may miss what a guest of that type
+// (virt.Domain.Type) writes between two rounds over its memory, so that it is better sent
+// in few: emulated ones before QEMU 10.0, see docs/facts/libvirt.md.
+func LosesWrites(domainType, qemu string) bool {
+	return domainType == "qemu" && (qemu == "" || older(qemu, "10.0"))
+}
+
 // older is false where a version cannot be read: the host will say itself what it
 // cannot do.
 func older(have, need string) bool {

@@ -96,7 +96,7 @@ func (b *bench) arrived(ctx context.Context, w way, c *attempt, s *Sample, from,
 	s.BlackoutGuestMS = gap.Milliseconds()
 	if err != nil && ctx.Err() == nil {
 		*s = s.failed("after the move: " + err.Error())
-		b.say("%s: %v; the guest is started anew", s.Way, err)
+		b.say("%s: %v; the guest is started anew after this:\n%s", s.Way, err, b.lab.Diagnose(ctx))
 		return b.boot(ctx)
 	}
 	return ctx.Err()
