@@ -238,8 +238,8 @@ func (d *destination) prepare(ctx context.Context, env wire.Envelope) error {
 }
 
 // How many streams may be open at a time: of memory, beside multifd's channels,
-// QEMU's main stream and one for what it may add; and those of each disk, which
-// QEMU copies over one and asks about over another.
+// QEMU's main stream and one to spare; and for each disk, which is copied over one,
+// some to spare.
 const spareStreams, diskStreams = 2, 4
 
 func (d *destination) prepareQEMU(ctx context.Context, dir string, cookie []byte) error {
