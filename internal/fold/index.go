@@ -97,5 +97,8 @@ func newMixer() mixer { return mixer{rand.Uint64(), rand.Uint64() | 1} }
 
 func (m mixer) mix(v uint64) uint64 {
 	hi, lo := bits.Mul64(v^m.a, m.b)
-	return hi ^ lo
+	// Of one product, keys that follow upon each other share too many low bits.
+	v = hi ^ lo
+	v = (v ^ v>>32) * 0xd6e8feb86659fd93
+	return v ^ v>>32
 }

@@ -211,6 +211,7 @@ func (a *agent) gate() error {
 func (a *agent) crash() {
 	a.killed.Do(func() {
 		close(a.dead)
+		_ = a.store.Close() // before anybody hears of it: the next life may begin then
 		a.mu.Lock()
 		conns, pipes := slices.Clone(a.conns), slices.Clone(a.pipes)
 		a.conns = nil
@@ -221,7 +222,6 @@ func (a *agent) crash() {
 		for _, p := range pipes {
 			p.cut()
 		}
-		_ = a.store.Close()
 		a.h.mu.Lock()
 		if a.h.agent == a {
 			a.h.agent = nil
