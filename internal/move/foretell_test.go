@@ -70,10 +70,10 @@ func TestConnectionsAreChosen(t *testing.T) {
 	}
 }
 
-// TestAMoveOverAFastLinkDoesNotWaitForTheDirtyRate, and ends the measurement.
-func TestAMoveOverAFastLinkDoesNotWaitForTheDirtyRate(t *testing.T) {
+// TestAMoveDoesNotWaitForTheDirtyRate when it is short, and ends the measurement.
+func TestAMoveDoesNotWaitForTheDirtyRate(t *testing.T) {
 	w := twoHosts(t)
-	w.host("HV01").probes(400e6)
+	w.host("HV01").probes(100e6)
 	_, release := w.host("HV01").fake.Hang("DirtyRate")
 	defer release()
 	rec := runToEnd(t, w)
@@ -139,7 +139,7 @@ func TestThePlanOfAMoveThatFailsIsTold(t *testing.T) {
 	_, release := w.host("HV01").fake.Hang("DirtyRate")
 	defer release()
 	w.host("HV02").fake.Fail("Prepare", errors.New("no"))
-	rec := runToEnd(t, w)
+	rec := runToEnd(t, w, func(r *move.Request) { r.TimeoutMS = 60_000 })
 	if rec.Phase != move.Failed || rec.Error.Code != fault.PrepareFailed || rec.Plan == nil || rec.Plan.Prediction != nil {
 		t.Errorf("phase %s, %+v, %v", rec.Phase, rec.Plan, rec.Error)
 	}

@@ -102,19 +102,19 @@ func within(s Sample, c Coding) (Bound, float64, float64) {
 	return bound, rate, ratio
 }
 
-// outrun is the rate of payload, in bytes per second, that few guests outrun by
-// what they change of their memory.
-const outrun = 256 << 20
+// long is from which on a move does not mind the half second that it takes to know
+// what the guest changes.
+const long = 10 * time.Second
 
-// Decisive tells whether it may depend on what the guest changes if its move ends,
-// or what becomes of a policy that was asked for: then the move waits until that
-// was measured, and otherwise it need not.
+// Decisive tells whether a move waits until it was measured what the guest changes:
+// where that says what becomes of a policy that was asked for, and where it makes
+// little difference. Otherwise that the guest is too busy is told when it is known.
 func Decisive(s Sample) bool {
 	if s.AutoConverge || s.Timeout > 0 {
 		return true
 	}
 	_, rate := BoundOf(s)
-	return rate < outrun && float64(s.MemoryUsed) > rate*max(s.MaxBlackout, 0).Seconds()
+	return float64(s.MemoryUsed) > rate*long.Seconds()
 }
 
 // Predict judges a live move. LinkRate must be known.

@@ -136,21 +136,20 @@ func TestTheCodingThatSendsMostIsTaken(t *testing.T) {
 	}
 }
 
-// TestWhatDecides: what the guest changes is waited for only where it may keep the
-// move from ending, or where it was asked what becomes of one that does not end.
+// TestWhatDecides: what the guest changes is waited for only where it was asked what
+// becomes of a move that does not end, or where the move is long anyway.
 func TestWhatDecides(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*Sample)
 		want   bool
 	}{
 		"slow link":                          {func(s *Sample) { s.LinkRate = 100 * megabit }, true},
-		"1 Gbit/s":                           {func(*Sample) {}, true},
-		"1 Gbit/s, and it packs well":        {func(s *Sample) { s.Codings = []Coding{{Ratio: 2.3}} }, false},
-		"10 Gbit/s":                          {func(s *Sample) { s.LinkRate = 10_000 * megabit }, false},
+		"1 Gbit/s":                           {func(s *Sample) { s.MemoryUsed = 400 * mib }, false},
+		"1 Gbit/s, and there is much":        {func(s *Sample) { s.MemoryUsed, s.MemoryTotal = 4096*mib, 4096*mib }, true},
+		"10 Gbit/s, and there is much":       {func(s *Sample) { s.LinkRate, s.MemoryUsed = 10_000*megabit, 4096*mib }, false},
 		"10 Gbit/s, and a time limit":        {func(s *Sample) { s.LinkRate, s.Timeout = 10_000*megabit, time.Minute }, true},
 		"10 Gbit/s, and it may be slowed":    {func(s *Sample) { s.LinkRate, s.AutoConverge = 10_000*megabit, true }, true},
-		"all of it is sent while it stands":  {func(s *Sample) { s.MemoryUsed = 20 * mib }, false},
-		"10 Gbit/s, and processors are slow": {func(s *Sample) { s.LinkRate, s.SendRate = 10_000*megabit, 100*mib }, true},
+		"10 Gbit/s, and processors are slow": {func(s *Sample) { s.LinkRate, s.SendRate, s.MemoryUsed = 10_000*megabit, 10*mib, 400*mib }, true},
 	} {
 		s := quiet()
 		c.change(&s)
