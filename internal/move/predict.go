@@ -103,8 +103,8 @@ func (s *source) foretold(ctx context.Context) error {
 }
 
 // predict puts into the plan what is to be expected of a live move. It waits for
-// what the guest changes only where that decides something, or where nothing
-// else is to be done; else late looks at it.
+// what the guest changes where predict.Decisive says so, and where nothing else is to
+// be done; else late looks at it.
 func (s *source) predict(ctx context.Context, p *record.Plan) {
 	g := s.gauge
 	if g == nil {
