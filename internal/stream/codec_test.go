@@ -80,6 +80,24 @@ type bomb struct {
 	block []byte
 }
 
+// zstdBlock is the most that one block of a Zstandard frame holds (RFC 8878,
+// 3.1.1.2.4).
+const zstdBlock = 128 << 10
+
+// zeroes is a Zstandard frame of n such blocks of zeroes that does not say how much
+// it holds.
+func zeroes(n int) []byte {
+	frame := []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 7 << 3}
+	for i := range n {
+		header := zstdBlock<<3 | 1<<1
+		if i == n-1 {
+			header |= 1
+		}
+		frame = append(frame, byte(header), byte(header>>8), byte(header>>16), 0)
+	}
+	return frame
+}
+
 func bombs(t testing.TB) map[string]bomb {
 	t.Helper()
 	big, err := zstd.NewWriter(nil, zstd.WithSingleSegment(true))
@@ -97,6 +115,7 @@ func bombs(t testing.TB) map[string]bomb {
 		"two frames":             {1, append(append([]byte(nil), two...), two...)},
 		"4 GiB are said":         {1, []byte{0x28, 0xb5, 0x2f, 0xfd, 0xa0, 0xff, 0xff, 0xff, 0xff, 0x01, 0, 0}},
 		"a large window":         {1, []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xb8, 0x01, 0, 0}},
+		"no size is said":        {1, zeroes(MaxData/zstdBlock + 1)},
 		"an empty frame":         {1, []byte{0x28, 0xb5, 0x2f, 0xfd, 0x20, 0x00, 0x01, 0, 0}},
 		"noise":                  {1, random(100)},
 		"2 MiB of zeroes, s2":    {2, s2.Encode(nil, make([]byte, 2<<20))},

@@ -48,8 +48,10 @@ func zstdEncode(level int, dst, block []byte) ([]byte, error) {
 	return e.EncodeAll(block, dst), nil
 }
 
-// zstdDecode never writes beyond dst's capacity, whatever the block says of its
-// size.
+// zstdDecode appends to dst within its capacity, whatever the block says of its
+// size. The library counts after each of Zstandard's own blocks, of 128 KiB at
+// most, so it may have taken room for one more by the time it refuses; dst is given
+// back without it then.
 func zstdDecode(dst, coded []byte) ([]byte, error) {
 	switch d := zstdDecoders.Get().(type) {
 	case *zstd.Decoder:
@@ -57,7 +59,11 @@ func zstdDecode(dst, coded []byte) ([]byte, error) {
 		if cap(dst)-len(dst) > MaxData {
 			dst = dst[: len(dst) : len(dst)+MaxData]
 		}
-		return d.DecodeAll(coded, dst)
+		b, err := d.DecodeAll(coded, dst)
+		if err != nil {
+			return dst, err
+		}
+		return b, nil
 	case error:
 		return nil, d
 	}
