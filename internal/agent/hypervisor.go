@@ -3,6 +3,7 @@ package agent
 import (
 	"bytes"
 	"context"
+	"path/filepath"
 	"strings"
 
 	"drover/internal/config"
@@ -100,7 +101,7 @@ func (h hypervisor) AdmitCookie(ctx context.Context, cookie []byte, vm move.Expe
 // asked for only where there is some: libvirt may have to probe QEMU for it.
 func (h hypervisor) policy(ctx context.Context, vm move.Expected, firmware bool) (p admit.Policy, err error) {
 	p = admit.Policy{Host: h.cfg.Host, Name: vm.Name, UUID: vm.UUID, StorageRoots: h.roots, BootRoots: h.cfg.Storage.BootRoots,
-		NVRAMDir: nvramDir, SerialLogDir: serialLogDir, Disks: map[string]admit.DiskFile{}}
+		NVRAMDir: realDir(nvramDir), SerialLogDir: serialLogDir, Disks: map[string]admit.DiskFile{}}
 	for target, f := range vm.Disks {
 		p.Disks[target] = admit.DiskFile(f)
 	}
@@ -112,6 +113,15 @@ func (h hypervisor) policy(ctx context.Context, vm move.Expected, firmware bool)
 		p.Loaders, err = h.loaders(ctx)
 	}
 	return p, err
+}
+
+// realDir has the links on the way to a directory of this host resolved, so that files
+// made below it lie where their paths say.
+func realDir(dir string) string {
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		return real
+	}
+	return dir
 }
 
 // loaders lists the firmware of this host, for the machine types that have UEFI.

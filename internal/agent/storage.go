@@ -120,6 +120,8 @@ func (s diskStore) WriteNew(path string, content []byte, vm string) error {
 
 func (s diskStore) Remove(path string) error { return s.files.Remove(path) }
 
+func (s diskStore) Discard(path string) error { return s.files.Discard(path) }
+
 func (s diskStore) Serve(ctx context.Context, path, format, socket string) (io.Closer, error) {
 	return s.files.ServeImage(ctx, path, format, socket)
 }

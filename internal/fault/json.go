@@ -1,6 +1,13 @@
 package fault
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
 
 // Problem is an Error as it travels: RFC 9457 problem details with Drover's
 // members. It is the body of every failed API response, the error member of
@@ -31,6 +38,49 @@ func ToProblem(err error) *Problem {
 		p.Cause = e.cause.Error()
 	}
 	return p
+}
+
+// What a Problem of another host may hold, in bytes and in arguments.
+const (
+	maxForeign     = 2 << 10
+	maxForeignArgs = 32
+)
+
+// Tame makes what another host said fit to be kept and shown: each text is one line
+// that prints, and short. It changes p, and gives it.
+func (p *Problem) Tame() *Problem {
+	for _, s := range []*string{&p.Type, &p.Title, &p.Detail, (*string)(&p.Code), &p.Host, &p.Hint, &p.Cause} {
+		*s = Tame(*s, maxForeign)
+	}
+	args := make(map[string]string, min(len(p.Args), maxForeignArgs))
+	for _, k := range slices.Sorted(maps.Keys(p.Args)) {
+		if len(args) == maxForeignArgs {
+			break
+		}
+		args[Tame(k, 64)] = Tame(p.Args[k], maxForeign)
+	}
+	p.Args = args
+	return p
+}
+
+// Tame makes one line of at most so many bytes of words that are somebody else's. What
+// does not print is a space, and what is cut off leaves "...".
+func Tame(s string, most int) string {
+	const more = "..."
+	cut := len(s) > most
+	if cut {
+		s = s[:most-len(more)]
+	}
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) || r == utf8.RuneError {
+			return ' '
+		}
+		return r
+	}, s)
+	if cut {
+		s = strings.TrimRight(s, " ") + more
+	}
+	return s
 }
 
 // remote is a cause that only survived as text.

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"drover/internal/fault"
 	"drover/internal/plan"
 	"drover/internal/virt"
@@ -24,6 +26,8 @@ type destination struct {
 	facts virt.HostFacts // as the source was told
 	inc   Incoming
 	xml   string      // definition as admitted
+	// memory was set aside for it.
+	memory uint64
 	vms   []*undoStep // what the VM takes over when it is this host's
 	nbd   []io.Closer // servers of a shut-off VM's disks
 }
@@ -33,7 +37,7 @@ type destination struct {
 // was never asked to run the VM never does.
 func (m *Manager) Serve(ctx context.Context, conn Inbound) error {
 	var env wire.Envelope
-	if err := receive(ctx, conn, &env); err != nil {
+	if err := m.hear(ctx, conn, conn.Caller().Peer, &env); err != nil {
 		return err
 	}
 	if env.Kind == wire.KindQuery {
@@ -122,17 +126,20 @@ func (d *destination) Run(ctx context.Context) (err error) {
 // space reserved.
 func (d *destination) next(ctx context.Context) (env wire.Envelope, err error) {
 	if d.record().Phase != Transfer {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, quietSource,
-			fault.New(fault.PeerSilent, d.m.opt.Host, "peer", d.rec.Peer, "seconds", fmt.Sprint(int(quietSource.Seconds()))))
-		defer cancel()
+		return env, d.m.hear(ctx, d.conn, d.rec.Peer, &env)
 	}
+	ctx, stop := d.whileDataCome(ctx)
+	defer stop()
 	err = receive(ctx, d.conn, &env)
 	return env, err
 }
 
-// quietSource is longer than libvirt takes for Begin on a busy host.
-const quietSource = 2 * time.Minute
+// hear is receive where a source has nothing to wait for.
+func (m *Manager) hear(ctx context.Context, conn Conn, peer string, env *wire.Envelope) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, m.opt.QuietSource, m.silent(peer, m.opt.QuietSource))
+	defer cancel()
+	return receive(ctx, conn, env)
+}
 
 func (d *destination) opened(ctx context.Context) error {
 	if err := d.enter(ctx, Negotiate, Authorise); err != nil { // both are over once a stream is authenticated
@@ -174,7 +181,7 @@ func (d *destination) offered(ctx context.Context, env wire.Envelope) error {
 	if len(objections) > 0 {
 		return objections[0]
 	}
-	d.disks = disks
+	d.disks, d.memory = disks, def.MemoryBytes
 	return reply(ctx, d.conn, wire.KindAdmitted, wire.Admitted{Disks: disks, LeftOut: def.LeftOut})
 }
 
@@ -203,6 +210,10 @@ func (d *destination) prepare(ctx context.Context, env wire.Envelope) error {
 	def, err := d.m.opt.Hypervisor.Admit(ctx, req.XML, d.expected(d.disks))
 	if err != nil {
 		return err
+	}
+	if def.MemoryBytes > d.memory {
+		return fault.New(fault.DefinitionInvalid, d.m.opt.Host, "vm", d.rec.VM,
+			"problem", fmt.Sprintf("its memory is %s, the offer's is %s", humanize.IBytes(def.MemoryBytes), humanize.IBytes(d.memory)))
 	}
 	d.xml = def.XML
 	if err := d.stillFree(); err != nil {

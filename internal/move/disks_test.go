@@ -146,6 +146,8 @@ func (s storage) Remove(p string) error {
 	return nil
 }
 
+func (s storage) Discard(p string) error { return s.Remove(p) }
+
 func (s storage) Serve(_ context.Context, p, _, _ string) (io.Closer, error) {
 	if err := errors.Join(s.a.gate(), s.a.h.fault("Serve")); err != nil {
 		return nil, err

@@ -7,9 +7,6 @@ import (
 	"drover/internal/wire"
 )
 
-// maxNVRAM bounds the variables of a UEFI guest; OVMF's are 528 KiB.
-const maxNVRAM = 2 << 20
-
 // checkChains refuses disks of a shut-off VM that are not one file each. Those of a
 // running one libvirt knows; here only the images say so.
 func (s *source) checkChains(ctx context.Context) error {
@@ -37,7 +34,7 @@ func (s *source) variables() ([]byte, error) {
 	if s.kind != wire.Offline || s.dom.NVRAM == "" || !s.m.opt.Storage.Exists(s.dom.NVRAM) {
 		return nil, nil
 	}
-	return s.m.opt.Storage.ReadSmall(s.dom.NVRAM, maxNVRAM)
+	return s.m.opt.Storage.ReadSmall(s.dom.NVRAM, wire.MaxNVRAM)
 }
 
 // checkVariables refuses to write over another guest's UEFI variables.
@@ -62,6 +59,6 @@ func (d *destination) createVariables(def Definition) error {
 			return err
 		}
 	}
-	d.vms = append(d.vms, d.acquired("UEFI variables", func(context.Context) error { return d.m.opt.Storage.Remove(def.NVRAM) }))
+	d.vms = append(d.vms, d.acquired("UEFI variables", func(context.Context) error { return d.m.opt.Storage.Discard(def.NVRAM) }))
 	return nil
 }

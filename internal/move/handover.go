@@ -154,7 +154,11 @@ func (s *source) confirm(ctx context.Context) error {
 	remembering.Go(s.remember)
 	defer remembering.Wait()
 	if s.out != nil {
-		if err := s.out.Confirm(ctx, s.outcome.Cookie, false); err != nil {
+		cookie, err := s.admitCookie(ctx, s.outcome.Cookie)
+		if err == nil {
+			err = s.out.Confirm(ctx, cookie, false)
+		}
+		if err != nil {
 			s.log.Warn("libvirt's confirm failed; removing the domain instead", "error", err)
 		}
 		_ = s.out.Close()

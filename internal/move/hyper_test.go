@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 
 	"drover/internal/fault"
@@ -24,6 +25,7 @@ type vmXML struct {
 	XMLName xml.Name  `xml:"domain"`
 	Name    string    `xml:"name"`
 	UUID    string    `xml:"uuid"`
+	Memory  uint64    `xml:"memory,omitempty"` // GiB, 1 without
 	Disks   []diskXML `xml:"disk"`
 	NVRAM   string    `xml:"nvram,omitempty"`
 }
@@ -108,6 +110,7 @@ func (h hyper) Admit(_ context.Context, text string, vm move.Expected) (move.Def
 	if x.Name != vm.Name || x.UUID != vm.UUID {
 		return refuse("it is of " + x.Name + " " + x.UUID)
 	}
+	missing := maps.Clone(vm.Disks)
 	for i, d := range x.Disks {
 		want, ok := vm.Disks[d.Target]
 		if d.Path == "" {
@@ -121,8 +124,12 @@ func (h hyper) Admit(_ context.Context, text string, vm move.Expected) (move.Def
 			return refuse("disk " + d.Target + " was not agreed")
 		}
 		x.Disks[i].Path = want.Path
+		delete(missing, d.Target)
 	}
-	return move.Definition{XML: marshal(x), MemoryBytes: 1 << 30, NVRAM: x.NVRAM}, nil
+	if len(missing) > 0 {
+		return refuse(fmt.Sprintf("it lacks disks that were agreed: %v", missing))
+	}
+	return move.Definition{XML: marshal(x), MemoryBytes: max(x.Memory, 1) << 30, NVRAM: x.NVRAM}, nil
 }
 
 func (h hyper) AdmitCookie(_ context.Context, cookie []byte, _ move.Expected) ([]byte, error) {

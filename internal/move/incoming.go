@@ -20,8 +20,8 @@ func (m *Manager) checkOpen(ctx context.Context, c Caller, open wire.Open) error
 	case !m.opt.Settings().Incoming && !open.Compare: // a comparison has it among the facts
 		return fault.New(fault.MigrationDisabled, m.opt.Host, "direction", "incoming")
 	}
-	if !validID(open.Move) || open.VM == "" || len(open.VM) > 255 || !validUUID(open.UUID) {
-		return fault.New(fault.ProtocolError, m.opt.Host, "peer", c.Peer, "problem", "an open without a usable move id, name or UUID")
+	if !validID(open.Move) || !wire.ValidName(open.VM) || !validUUID(open.UUID) {
+		return fault.New(fault.ProtocolError, m.opt.Host, "peer", c.Peer, "problem", "an open without a usable move id, name or UUID (a name is of characters that print, without /, and of 128 bytes at most)")
 	}
 	if _, err := m.opt.Store.Move(ctx, open.Move); err == nil {
 		return fault.New(fault.ProtocolError, m.opt.Host, "peer", c.Peer, "problem", "move id "+open.Move+" was used before")
@@ -55,29 +55,26 @@ func (d *destination) broken(problem string) error {
 func (d *destination) checkOffer() error {
 	switch o := d.offer; {
 	case o.Kind != wire.Live && o.Kind != wire.Paused && o.Kind != wire.Offline:
-		return d.broken(fmt.Sprintf("a move of the unknown kind %q", o.Kind))
+		return d.broken(fmt.Sprintf("a move of the unknown kind %.50q", o.Kind))
 	case o.Mappings.CPU != "" && o.Kind != wire.Offline:
 		return d.broken("another CPU for a VM that is not shut off")
 	case o.Connections < 0 || o.Connections > plan.MaxConnections:
 		return d.broken(fmt.Sprintf("%d memory connections", o.Connections))
 	}
-	seen := map[string]bool{}
-	for _, o := range d.offer.Disks {
-		if o.Target == "" || seen[o.Target] {
-			return d.broken(fmt.Sprintf("a second disk %q", o.Target))
-		}
-		seen[o.Target] = true
-	}
-	if err := d.offer.Mappings.Check(); err != nil {
-		return d.broken(err.Error())
-	}
 	return nil
 }
 
-// stillFree looks again for files that came since the offer: what the journal
-// is about to call the move's own is removed when the move fails.
+// stillFree looks again for what came since the offer. Files: what the journal
+// is about to call the move's own is removed when the move fails. And links, which would
+// have the disks elsewhere than was checked.
 func (d *destination) stillFree() error {
 	for _, a := range d.disks {
+		if a.Path == "" {
+			continue
+		}
+		if p, err := d.m.opt.Storage.Place("", a.Path); err != nil || p != a.Path {
+			return fault.Wrap(err, fault.StoragePathOutside, d.m.opt.Host, "path", a.Path, "roots", strings.Join(d.m.opt.Roots, ", "))
+		}
 		if a.Action == wire.Copy && d.m.opt.Storage.Exists(a.Path) {
 			return fault.New(fault.DiskExists, d.m.opt.Host, "path", a.Path, "vm", d.rec.VM)
 		}
@@ -119,7 +116,7 @@ func (d *destination) createDisks(ctx context.Context) error {
 		if err := d.m.opt.Storage.Create(ctx, a.Path, d.offer.Disks[i].Format, d.offer.Disks[i].VirtualBytes, d.rec.VM); err != nil {
 			return err
 		}
-		d.vms = append(d.vms, d.acquired("disk "+a.Target, func(context.Context) error { return d.m.opt.Storage.Remove(a.Path) }))
+		d.vms = append(d.vms, d.acquired("disk "+a.Target, func(context.Context) error { return d.m.opt.Storage.Discard(a.Path) }))
 	}
 	return nil
 }
@@ -197,7 +194,10 @@ func (d *destination) cancelled(ctx context.Context, env wire.Envelope) error {
 // interrupted is the end of the control stream, or of this agent, before
 // handover.
 func (d *destination) interrupted(err error) error {
-	phase := d.record().Phase
+	phase, reason := d.record().Phase, "the source ended the connection"
+	if fault.Is(err, fault.PeerSilent) {
+		reason = "the source sent nothing"
+	}
 	if serr := d.conn.Err(); serr != nil {
 		err = errors.Join(serr, err)
 	}
@@ -207,7 +207,7 @@ func (d *destination) interrupted(err error) error {
 		return f // by this agent
 	}
 	return fault.Wrap(err, fault.MoveInterrupted, d.m.opt.Host, "move", d.rec.ID, "vm", d.rec.VM, "phase", string(phase),
-		"reason", "the source ended the connection")
+		"reason", reason)
 }
 
 // leave stops working on a move whose outcome this host cannot establish now;

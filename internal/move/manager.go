@@ -40,6 +40,16 @@ type Options struct {
 	// StreamGrace is how long a transfer may go on after a stream of it has
 	// failed; default 15 s.
 	StreamGrace time.Duration
+	// QuietSource is how long a source may take for its next message while it has
+	// nothing to wait for; longer than libvirt takes for Begin on a busy host. Default 2 minutes.
+	QuietSource time.Duration
+	// AgreeTimeout is how long the destination may take to answer what it is asked
+	// before the transfer; longer than it takes to start QEMU on a busy host. Default
+	// 5 minutes.
+	AgreeTimeout time.Duration
+	// StallTimeout is how long a guest's transfer may go on without a byte of data,
+	// although the other host gives signs of life; default 10 minutes.
+	StallTimeout time.Duration
 	// StatsInterval is how often a transfer is looked at; default 500 ms.
 	StatsInterval time.Duration
 	// AnswerTimeout is how long the destination may take to let the VM run, or to
@@ -92,6 +102,15 @@ func NewManager(o Options) *Manager {
 	}
 	if o.StreamGrace == 0 {
 		o.StreamGrace = 15 * time.Second
+	}
+	if o.QuietSource == 0 {
+		o.QuietSource = 2 * time.Minute
+	}
+	if o.AgreeTimeout == 0 {
+		o.AgreeTimeout = 5 * time.Minute
+	}
+	if o.StallTimeout == 0 {
+		o.StallTimeout = 10 * time.Minute
 	}
 	if o.StatsInterval == 0 {
 		o.StatsInterval = 500 * time.Millisecond

@@ -111,6 +111,9 @@ type Storage interface {
 	ReadSmall(path string, limit int64) ([]byte, error)
 	WriteNew(path string, content []byte, vm string) error
 	Remove(path string) error
+	// Discard removes what was made here for a move that did not succeed; no link
+	// leads it elsewhere.
+	Discard(path string) error
 	Serve(ctx context.Context, path, format, socket string) (io.Closer, error)
 	Push(ctx context.Context, path, format, socket string, progress func(done, total uint64)) error
 }

@@ -13,7 +13,11 @@ import (
 	"drover/internal/wire"
 )
 
+// call asks the destination, which may not take for ever: it can give signs of life and
+// no answer.
 func (s *source) call(ctx context.Context, k wire.Kind, req any, want wire.Kind, resp any) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.m.opt.AgreeTimeout, s.m.silent(s.req.Destination, s.m.opt.AgreeTimeout))
+	defer cancel()
 	return call(ctx, s.session, s.m.opt.Host, s.req.Destination, k, req, want, resp)
 }
 
@@ -27,6 +31,7 @@ func (s *source) watchTransfer(ctx context.Context, giveUp context.CancelCauseFu
 	defer next.Stop()
 	var broken time.Time
 	measured := s.unmeasured()
+	data := stall{limit: s.m.opt.StallTimeout}
 	for {
 		select {
 		case <-ctx.Done():
@@ -39,6 +44,9 @@ func (s *source) watchTransfer(ctx context.Context, giveUp context.CancelCauseFu
 		case <-next.C:
 			next.Reset(s.look(ctx))
 			broken = s.checkStreams(broken, giveUp)
+			if data.over(s.session.Streams(), time.Now()) {
+				giveUp(s.m.silent(s.req.Destination, s.m.opt.StallTimeout))
+			}
 		}
 	}
 }

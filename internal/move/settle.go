@@ -262,7 +262,7 @@ func (r *run) clearIncoming(ctx context.Context) error {
 		return nil
 	}
 	for _, f := range r.priv.Files {
-		if err := r.m.opt.Storage.Remove(f); err != nil {
+		if err := r.m.opt.Storage.Discard(f); err != nil {
 			return err
 		}
 	}

@@ -311,11 +311,11 @@ func (s *source) prepare(ctx context.Context) error {
 		return s.call(ctx, wire.KindCancel, wire.Cancel{Reason: "the source gave up"}, wire.KindOutcome, &o)
 	})
 	var prepared wire.Prepared
-	if err := s.call(ctx, wire.KindPrepare, wire.Prepare{Cookie: s.cookie, XML: xml}, wire.KindPrepared, &prepared); err != nil {
+	if err = s.call(ctx, wire.KindPrepare, wire.Prepare{Cookie: s.cookie, XML: xml}, wire.KindPrepared, &prepared); err != nil {
 		return err
 	}
-	s.cookie = prepared.Cookie
-	return nil
+	s.cookie, err = s.admitCookie(ctx, prepared.Cookie)
+	return err
 }
 
 // begin is libvirt's Begin; a shut-off VM only has its definition read. A VM

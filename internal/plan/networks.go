@@ -97,7 +97,7 @@ func (h Hosts) shared(subnet netip.Prefix) (routes []record.Route, reason string
 // pairs are the routes from one address to where the destination listens.
 func (h Hosts) pairs(own netip.Addr, reach netip.Prefix) (out []record.Route) {
 	for _, to := range h.theirs() {
-		if reach.Contains(to) {
+		if reach.Contains(to) && scope(to) == scope(own) {
 			out = append(out, record.Route{Subnet: reach, Source: own, Destination: to})
 		}
 	}
@@ -109,13 +109,39 @@ func (h Hosts) pairs(own netip.Addr, reach netip.Prefix) (out []record.Route) {
 func (h Hosts) theirs() (out []netip.Addr) {
 	for _, to := range h.Listens[:min(len(h.Listens), maxListens)] {
 		to = to.Unmap()
-		if !to.IsValid() || slices.ContainsFunc(h.Have, func(p netip.Prefix) bool { return p.Addr() == to }) {
+		if !aHosts(to) || slices.ContainsFunc(h.Have, func(p netip.Prefix) bool { return p.Addr() == to }) {
 			continue
 		}
 		out = append(out, to)
 	}
 	return out
 }
+
+// aHosts tells whether an address can be one host's. The destination says where it
+// listens, and must not have the source call anybody else: itself, by the address that
+// is none, or all of a network.
+func aHosts(a netip.Addr) bool {
+	return a.IsValid() && a.Zone() == "" && !a.IsUnspecified() && !a.IsMulticast() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
+}
+
+// scope is how far an address reaches. From one to another of a smaller one leads no
+// way that is a destination's: to this host, or to whatever answers on its link, such as
+// the metadata service of a cloud.
+func scope(a netip.Addr) int {
+	switch {
+	case a.IsLoopback():
+		return thisHost
+	case a.IsLinkLocalUnicast():
+		return thisLink
+	}
+	return global
+}
+
+const (
+	thisHost = iota
+	thisLink
+	global
+)
 
 // thin keeps of all pairs on a network those that bring an address which no pair
 // before them has.
@@ -142,6 +168,9 @@ func (h Hosts) any(groups []Group) []Group {
 		}
 	}
 	for _, to := range h.theirs() {
+		if scope(to) != global {
+			continue
+		}
 		groups = h.add(groups, RoutedPriority, []record.Route{{Subnet: netip.PrefixFrom(to, to.BitLen()), Destination: to}})
 	}
 	return groups

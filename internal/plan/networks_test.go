@@ -132,3 +132,30 @@ func TestDestinationDoesNotMakeTheSourceTryAnyNumberOfAddresses(t *testing.T) {
 		t.Errorf("%d addresses to try", len(groups))
 	}
 }
+
+// Where a destination says that it listens is its own word: it leads the source to no
+// address outside what both share, and to none that is not a host's.
+func TestDestinationDoesNotMakeTheSourceCallAnybodyElse(t *testing.T) {
+	foreign := "127.0.0.1 127.9.9.9 0.0.0.0 255.255.255.255 224.0.0.1 239.1.2.3 169.254.169.254 ::1 :: ff02::1 fe80::1 fe80::1%eth0 ::ffff:127.0.0.1 ::ffff:169.254.169.254 10.1.0.1"
+	for name, own := range map[string]settings.Settings{
+		"any network":        {AnyNetwork: true},
+		"its own network":    {Networks: []settings.Network{{Subnet: netip.MustParsePrefix("10.1.0.0/24")}}},
+		"all of IPv4":        {Networks: []settings.Network{{Subnet: netip.MustParsePrefix("0.0.0.0/0")}}},
+		"all of IPv6":        {Networks: []settings.Network{{Subnet: netip.MustParsePrefix("::/0")}}},
+		"networks elsewhere": {Networks: []settings.Network{{Subnet: netip.MustParsePrefix("10.9.0.0/24")}}},
+	} {
+		h := plan.Hosts{Own: own, Have: []netip.Prefix{netip.MustParsePrefix("10.1.0.1/24"), netip.MustParsePrefix("fd00::1/64")}, Destination: "HV02"}
+		for _, a := range append(strings.Fields(foreign), "") {
+			addr, _ := netip.ParseAddr(a) // the last one is no address
+			h.Listens = append(h.Listens, addr)
+		}
+		if groups, _ := plan.Networks(h); len(groups) > 0 {
+			t.Errorf("%s: the source would call %v", name, groups)
+		}
+	}
+	h := plan.Hosts{Own: settings.Settings{Networks: []settings.Network{{Subnet: netip.MustParsePrefix("10.1.0.0/24")}}},
+		Have: []netip.Prefix{netip.MustParsePrefix("10.1.0.1/24")}, Listens: []netip.Addr{netip.MustParseAddr("10.2.0.9")}}
+	if groups, _ := plan.Networks(h); len(groups) > 0 {
+		t.Errorf("outside the migration network: %v", groups)
+	}
+}

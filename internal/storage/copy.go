@@ -43,16 +43,22 @@ type ImageServer struct {
 // ServeImage starts a server for the image at path, which is given up when ctx
 // ends. The socket must not exist yet; its path is limited to 107 bytes.
 func (f Files) ServeImage(ctx context.Context, path, format, socket string) (*ImageServer, error) {
-	if err := errors.Join(checkFormat(format), regular(path)); err != nil {
+	if err := checkFormat(format); err != nil {
 		return nil, f.failed(path, err)
 	}
 	if len(socket) > 107 {
 		return nil, f.failed(socket, fmt.Errorf("socket path of %d bytes", len(socket)))
 	}
+	file, err := openImage(path)
+	if err != nil {
+		return nil, f.failed(path, err)
+	}
+	defer file.Close()
 	pid := socket + ".pid"
 	s := &ImageServer{f: f, path: path, socket: socket, stderr: &bytes.Buffer{}, done: make(chan struct{})}
 	s.cmd = exec.CommandContext(ctx, "qemu-nbd", "--socket="+socket, "--format="+format, "--export-name="+exportName,
-		"--persistent", "--shared=1", "--discard=unmap", "--cache=writeback", "--pid-file="+pid, "--", path)
+		"--persistent", "--shared=1", "--discard=unmap", "--cache=writeback", "--pid-file="+pid, "--", inherited)
+	s.cmd.ExtraFiles = []*os.File{file}
 	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
 	s.cmd.WaitDelay = stopTimeout
 	s.cmd.Stderr = s.stderr

@@ -56,6 +56,8 @@ func (f Files) failed(path string, err error) error {
 
 func problem(err error) string {
 	switch {
+	case errors.Is(err, errLink):
+		return errLink.Error()
 	case errors.Is(err, fs.ErrNotExist):
 		return "no such file"
 	case errors.Is(err, fs.ErrPermission):
@@ -117,7 +119,8 @@ func regular(path string) error {
 }
 
 // Create makes a sparse image and the directories above it that are missing.
-// path is what Roots.Resolve gave. A file that exists is never touched
+// path is what Roots.Resolve gave: a link that came since is an error. A file that
+// exists is never touched
 // (disk-exists). undo removes what was made, if it is still the same file; it
 // is safe twice.
 func (f Files) Create(ctx context.Context, path, format string, size uint64, vm string) (undo func() error, err error) {
@@ -127,44 +130,23 @@ func (f Files) Create(ctx context.Context, path, format string, size uint64, vm 
 	if size == 0 || size > 1<<62 {
 		return nil, f.failed(path, fmt.Errorf("virtual size of %d bytes", size))
 	}
-	undo, err = f.make(path, vm)
-	if err != nil {
-		return nil, err
-	}
-	if format == Raw {
-		err = os.Truncate(path, int64(size))
-	} else {
-		// qemu-img keeps the file that exists, with its owner and mode.
-		_, err = run(ctx, "qemu-img", "create", "-q", "-f", QCOW2, "--", path, strconv.FormatUint(size, 10))
-	}
-	if err == nil {
-		err = syncPath(path)
-	}
-	if err == nil {
-		err = syncPath(filepath.Dir(path))
-	}
-	if err != nil {
-		return nil, errors.Join(f.failed(path, err), undo())
-	}
-	return undo, nil
+	return f.make(path, vm, func(file *os.File) error {
+		if format == Raw {
+			return file.Truncate(int64(size))
+		}
+		// qemu-img keeps the file that it is given, with its owner and mode.
+		_, err := runWith(ctx, file, "qemu-img", "create", "-q", "-f", QCOW2, "--", inherited, strconv.FormatUint(size, 10))
+		return err
+	})
 }
 
 // WriteNew writes a small file, such as UEFI variables, under the same rules as
 // Create.
 func (f Files) WriteNew(path string, content []byte, vm string) (undo func() error, err error) {
-	undo, err = f.make(path, vm)
-	if err != nil {
-		return nil, err
-	}
-	file, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NOFOLLOW, 0)
-	if err == nil {
-		_, err = file.Write(content)
-		err = errors.Join(err, file.Sync(), file.Close(), syncPath(filepath.Dir(path)))
-	}
-	if err != nil {
-		return nil, errors.Join(f.failed(path, err), undo())
-	}
-	return undo, nil
+	return f.make(path, vm, func(file *os.File) error {
+		_, err := file.Write(content)
+		return err
+	})
 }
 
 // ReadSmall reads a regular file of at most limit bytes.
@@ -186,50 +168,50 @@ func (f Files) ReadSmall(path string, limit int64) ([]byte, error) {
 	return b, nil
 }
 
-// make creates the empty file, exclusively, and missing directories.
-func (f Files) make(path, vm string) (undo func() error, err error) {
-	dirs, err := makeDirs(filepath.Dir(path))
+// make creates the file, exclusively, and missing directories, and has it filled.
+func (f Files) make(path, vm string, fill func(*os.File) error) (undo func() error, err error) {
+	p, err := reach(path, true)
 	if err != nil {
 		return nil, f.failed(path, err)
 	}
-	removeDirs := func() error {
-		for i := len(dirs) - 1; i >= 0; i-- {
-			// One that is not empty belongs to somebody else by now.
-			if err := os.Remove(dirs[i]); err != nil {
-				return nil
-			}
-		}
-		return nil
-	}
+	defer p.close()
 	mode := f.Mode
 	if mode == 0 {
 		mode = 0o600
 	}
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, mode)
+	file, err := p.open(os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
-		_ = removeDirs()
+		p.forget()
 		if errors.Is(err, fs.ErrExist) {
 			return nil, fault.Wrap(err, fault.DiskExists, f.Host, "path", path, "vm", vm)
 		}
 		return nil, f.failed(path, err)
 	}
 	made, err := file.Stat()
+	undo = func() error {
+		if now, err := reach(path, false); err == nil {
+			defer now.close()
+			if rerr := now.remove(made); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
+				return f.failed(path, rerr)
+			}
+		}
+		p.forget()
+		return nil
+	}
 	if err == nil && (f.UID > 0 || f.GID > 0) {
 		err = file.Chown(own(f.UID), own(f.GID))
 	}
 	if err == nil {
 		err = file.Chmod(mode) // whatever the umask is
 	}
-	err = errors.Join(err, file.Close())
-	undo = func() error {
-		now, serr := os.Lstat(path)
-		if serr == nil && made != nil && os.SameFile(made, now) {
-			if rerr := os.Remove(path); rerr != nil {
-				return f.failed(path, rerr)
-			}
-			_ = syncPath(filepath.Dir(path))
-		}
-		return removeDirs()
+	if err == nil {
+		err = fill(file)
+	}
+	if err == nil {
+		err = file.Sync()
+	}
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = p.sync()
 	}
 	if err != nil {
 		return nil, errors.Join(f.failed(path, err), undo())
@@ -245,29 +227,8 @@ func own(id int) int {
 	return id
 }
 
-// makeDirs is MkdirAll that says what it made, outermost first.
-func makeDirs(dir string) ([]string, error) {
-	var missing []string
-	for d := dir; ; d = filepath.Dir(d) {
-		if _, err := os.Lstat(d); err == nil {
-			break
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-		missing = append(missing, d)
-	}
-	var made []string
-	for i := len(missing) - 1; i >= 0; i-- {
-		// QEMU runs as another user and must be able to pass through.
-		if err := os.Mkdir(missing[i], 0o711); err != nil && !errors.Is(err, fs.ErrExist) {
-			return made, err
-		}
-		made = append(made, missing[i])
-	}
-	return made, nil
-}
-
-// Remove deletes a regular file; one that is gone already is no error.
+// Remove deletes a regular file; one that is gone already is no error. It is for
+// files of this host's own: links on the way there are its administrator's.
 func (f Files) Remove(path string) error {
 	err := regular(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -296,10 +257,18 @@ func syncPath(path string) error {
 // run runs a tool to its end and gives its standard output; its errors are in
 // the error.
 func run(ctx context.Context, name string, args ...string) ([]byte, error) {
+	return runWith(ctx, nil, name, args...)
+}
+
+// runWith is run with a file, if there is one, which is then inherited.
+func runWith(ctx context.Context, file *os.File, name string, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, toolTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.WaitDelay = 2 * time.Second
+	if file != nil {
+		cmd.ExtraFiles = []*os.File{file}
+	}
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {

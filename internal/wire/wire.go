@@ -72,20 +72,26 @@ func Seal(k Kind, body any) (Envelope, error) {
 }
 
 // Unseal takes a message of the wanted kind out. A Failure becomes its error;
-// any other kind, or a body that does not fit, is a "protocol-error".
+// any other kind, or a body that does not fit or cannot be meant, is a
+// "protocol-error".
 func Unseal(e Envelope, want Kind, host, peer string, into any) error {
 	if e.Kind == KindFailure && want != KindFailure {
 		var p fault.Problem
 		if err := json.Unmarshal(e.Body, &p); err != nil {
 			return fault.Wrap(err, fault.ProtocolError, host, "peer", peer, "problem", "a failure that cannot be read")
 		}
-		return p.Err()
+		return p.Tame().Err()
 	}
 	if e.Kind != want {
-		return fault.New(fault.ProtocolError, host, "peer", peer, "problem", fmt.Sprintf("%q instead of %q", e.Kind, want))
+		return fault.New(fault.ProtocolError, host, "peer", peer, "problem", fmt.Sprintf("%.50q instead of %q", e.Kind, want))
 	}
 	if err := json.Unmarshal(e.Body, into); err != nil {
 		return fault.Wrap(err, fault.ProtocolError, host, "peer", peer, "problem", fmt.Sprintf("a %q that cannot be read", want))
+	}
+	if c, ok := into.(checked); ok {
+		if err := c.Check(); err != nil {
+			return fault.New(fault.ProtocolError, host, "peer", peer, "problem", fmt.Sprintf("a %q with %v", want, err))
+		}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"reflect"
@@ -52,10 +53,26 @@ var messages = func() map[Kind]any {
 	for k, empty := range m {
 		v := reflect.New(reflect.TypeOf(empty)).Elem()
 		fill(v)
-		m[k] = v.Interface()
+		m[k] = meant(v.Interface())
 	}
 	return m
 }()
+
+// meant puts something into a filled message, where not everything passes.
+func meant(m any) any {
+	switch m := m.(type) {
+	case Opened:
+		m.Session, m.Secret = bytes.Repeat([]byte{0xff}, 16), bytes.Repeat([]byte{0xff}, 32)
+		return m
+	case Offer:
+		m.Mappings.Networks, m.Mappings.CPU = map[string]string{"br0": "br1"}, "qemu64"
+		m.Disks = m.Disks[:1]
+		m.Disks[0].VirtualBytes, m.Disks[0].AllocatedBytes = MaxBytes, MaxBytes
+		m.Disks[0].Probe.Files = m.Disks[0].Probe.Files[:1]
+		return m
+	}
+	return m
+}
 
 // fill sets v and everything in it to something that is not zero.
 func fill(v reflect.Value) {
@@ -65,7 +82,7 @@ func fill(v reflect.Value) {
 	}
 	switch v.Kind() {
 	case reflect.String:
-		v.SetString("<é & \"\n")
+		v.SetString("/<é & \"")
 	case reflect.Bool:
 		v.SetBool(true)
 	case reflect.Int, reflect.Int64:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -115,6 +116,11 @@ func Examine(offered []byte, p Policy) (*Admitted, []error) {
 		return nil, []error{p.fault(err)}
 	}
 	a, errs := p.domain(root)
+	if len(errs) == 0 {
+		if err := p.complete(a); err != nil {
+			errs = []error{err}
+		}
+	}
 	for i := range errs {
 		errs[i] = p.fault(errs[i])
 	}
@@ -204,6 +210,20 @@ func (p Policy) domain(root *node) (*Admitted, []error) {
 	return a, append(errs, p.rewriteDevices(root, a)...)
 }
 
+// complete refuses an offer of disks that the definition does not have: they would be
+// made, and then be nobody's. (The definition in a cookie is the persistent one, which may have fewer.)
+func (p Policy) complete(a *Admitted) error {
+	if a == nil {
+		return nil
+	}
+	for _, target := range slices.Sorted(maps.Keys(p.Disks)) {
+		if !slices.ContainsFunc(a.Disks, func(d Disk) bool { return d.Target == target && d.Path != "" }) {
+			return &invalid{fmt.Sprintf("the offer has a disk %s, the definition has not", shorten(target))}
+		}
+	}
+	return nil
+}
+
 // identify reads name, UUID and accelerator.
 func (p Policy) identify(root *node, a *Admitted) error {
 	a.Type = root.attr("type")
@@ -255,11 +275,16 @@ func size(root *node, a *Admitted) error {
 	if a.MemoryBytes, err = scaled(m.text, m.attr("unit")); err != nil {
 		return err
 	}
+	parts, err := memoryParts(root)
+	if err != nil {
+		return err
+	}
 	if cur := root.kid("currentMemory"); cur != nil {
 		if n, err := scaled(cur.text, cur.attr("unit")); err != nil || n > a.MemoryBytes {
 			return &invalid{"currentMemory is not a part of memory"}
 		}
 	}
+	a.MemoryBytes = max(a.MemoryBytes, parts)
 	a.VCPUs = 1
 	if v := root.kid("vcpu"); v != nil {
 		if a.VCPUs, err = strconv.Atoi(v.text); err != nil || a.VCPUs < 1 || a.VCPUs > 4096 {
@@ -268,6 +293,36 @@ func size(root *node, a *Admitted) error {
 	}
 	return nil
 }
+
+// memoryParts adds up NUMA cells and modules. Where there are any, libvirt takes them
+// for the size of the VM, whatever <memory> says.
+func memoryParts(root *node) (sum uint64, err error) {
+	add := func(text, unit string) error {
+		n, err := scaled(text, unit)
+		if sum += n; err == nil && sum > maxMemory {
+			err = &invalid{"NUMA cells and memory modules that no host has"}
+		}
+		return err
+	}
+	for _, c := range root.kid("cpu").kid("numa").all("cell") {
+		if err := add(c.attr("memory"), c.attr("unit")); err != nil {
+			return 0, err
+		}
+	}
+	for _, m := range root.kid("devices").all("memory") {
+		size := m.kid("target").kid("size")
+		if size == nil {
+			return 0, &invalid{"a memory module without a size"}
+		}
+		if err := add(size.text, size.attr("unit")); err != nil {
+			return 0, err
+		}
+	}
+	return sum, nil
+}
+
+// maxMemory is more than a VM has.
+const maxMemory = 1 << 50
 
 // scaled reads an amount of memory as libvirt does: KiB without a unit.
 func scaled(text, unit string) (uint64, error) {
@@ -282,7 +337,7 @@ func scaled(text, unit string) (uint64, error) {
 	if !ok {
 		return 0, &invalid{fmt.Sprintf("unknown unit %q", unit)}
 	}
-	if n == 0 || n > 1<<50/scale {
+	if n == 0 || n > maxMemory/scale {
 		return 0, &invalid{fmt.Sprintf("%s %s of memory", text, unit)}
 	}
 	return n * scale, nil

@@ -126,6 +126,24 @@ func TestHostileDefinitionsAreRefused(t *testing.T) {
 		{"deep nesting in metadata", [2]string{"<metadata>", "<metadata>" + strings.Repeat("<a>", 80) + strings.Repeat("</a>", 80)}, fault.DefinitionInvalid, "deep"},
 		{"deep nesting", [2]string{"<pm>", strings.Repeat("<pm>", 80)}, fault.DefinitionInvalid, "deep"},
 		{"too long", [2]string{"<metadata>", "<metadata>" + strings.Repeat(" ", MaxBytes)}, fault.DefinitionInvalid, "limit"},
+		{"NUMA cells of more than any host has", [2]string{"</cpu>", "<numa><cell memory='1025' unit='TiB'/></numa></cpu>"}, fault.DefinitionInvalid, "memory"},
+		{"NUMA cells whose sum overflows", [2]string{"</cpu>", "<numa>" + strings.Repeat("<cell memory='1024' unit='TiB'/>", 1<<14) + "</numa></cpu>"}, fault.DefinitionInvalid, "NUMA"},
+		{"threads without number", [2]string{"<pm>", "<iothreads>4294967295</iothreads><pm>"}, fault.DeviceRefused, "iothreads"},
+		{"controllers up to one far away", dev("<controller type='pci' index='4294967295' model='pcie-root-port'/>"), fault.DeviceRefused, "index"},
+		{"controllers of an address", dev("<rng model='virtio'><backend model='random'>/dev/urandom</backend><address type='drive' controller='4294967295'/></rng>"), fault.DeviceRefused, "controller"},
+		{"controllers of an address in hexadecimal", dev("<rng model='virtio'><backend model='random'>/dev/urandom</backend><address type='drive' controller='0xffffffff'/></rng>"), fault.DeviceRefused, "controller"},
+		{"ports without number", dev("<controller type='virtio-serial' index='3' ports='4294967295'/>"), fault.DeviceRefused, "ports"},
+		{"queues without number", [2]string{"<source bridge='br0'/>", "<source bridge='br0'/><driver queues='4294967295'/>"}, fault.DeviceRefused, "queues"},
+		{"negative number", [2]string{"<pm>", "<iothreads>-1</iothreads><pm>"}, fault.DeviceRefused, "iothreads"},
+		{"more CPUs than there are", [2]string{"<pm>", "<vcpu>18446744073709551615</vcpu><pm>"}, fault.DeviceRefused, "vcpu"},
+		{"screen memory without end", dev("<video><model type='qxl' vram='18446744073709551615'/></video>"), fault.DeviceRefused, "vram"},
+		{"devices without number", dev(strings.Repeat("<input type='mouse'/>", maxDevices+1)), fault.DefinitionInvalid, "devices"},
+		{"elements without number", dev(strings.Repeat("<a/>", maxNodes)), fault.DefinitionInvalid, "too many"},
+		{"name that turns the text round", [2]string{"<name>APP01</name>", "<name>APP\u202e01</name>"}, fault.DeviceRefused, "domain/name"},
+		{"name that cannot be seen", [2]string{"<name>APP01</name>", "<name>APP\u200b01</name>"}, fault.DeviceRefused, "domain/name"},
+		{"name of two lines", [2]string{"<name>APP01</name>", "<name>APP\u202801</name>"}, fault.DeviceRefused, "domain/name"},
+		{"name that steers a terminal", [2]string{"<name>APP01</name>", "<name>APP\u009b31m</name>"}, fault.DeviceRefused, "domain/name"},
+		{"title that steers a terminal", [2]string{"<pm>", "<title>\u009b31m</title><pm>"}, fault.DeviceRefused, "title"},
 		{"not UTF-8", [2]string{"<on_crash>destroy", "<on_crash>\xff"}, fault.DefinitionInvalid, "UTF-8"},
 	}
 	base := readTestdata(t, "q35.xml")
@@ -142,6 +160,38 @@ func TestHostileDefinitionsAreRefused(t *testing.T) {
 				t.Errorf("message %q does not name %q", err, c.in)
 			}
 		})
+	}
+}
+
+// libvirt takes NUMA cells and modules for the size of a VM, whatever <memory> says.
+func TestMemoryIsWhatItsPartsAddUpTo(t *testing.T) {
+	base := readTestdata(t, "q35.xml")
+	for name, c := range map[string]struct {
+		edit [2]string
+		want uint64
+	}{
+		"as it says": {[2]string{"<pm>", "<pm>"}, 2 << 30},
+		"more cells": {[2]string{"</cpu>", "<numa><cell memory='3' unit='GiB'/><cell memory='4' unit='GiB'/></numa></cpu>"}, 7 << 30},
+		"less cells": {[2]string{"</cpu>", "<numa><cell memory='1' unit='GiB'/></numa></cpu>"}, 2 << 30},
+		"a module":   {[2]string{"<memballoon model='virtio'/>", "<memory model='dimm'><target><size unit='TiB'>1</size></target></memory>"}, 1 << 40},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if !strings.Contains(base, c.edit[0]) {
+				t.Fatalf("the base has no %q", c.edit[0])
+			}
+			a, err := Domain([]byte(strings.Replace(base, c.edit[0], c.edit[1], 1)), policy())
+			if err != nil || a.MemoryBytes != c.want {
+				t.Errorf("%v, %v; want %d", a, err, c.want)
+			}
+		})
+	}
+}
+
+func TestOfferedDisksAreInTheDefinition(t *testing.T) {
+	p := policy()
+	p.Disks["vdb"] = DiskFile{"/srv/vm/APP01/b.qcow2", "qcow2"}
+	if _, err := Domain([]byte(readTestdata(t, "q35.xml")), p); !fault.Is(err, fault.DefinitionInvalid) || !strings.Contains(err.Error(), "vdb") {
+		t.Errorf("a disk that only the offer has: %v", err)
 	}
 }
 

@@ -68,6 +68,9 @@ func (p Policy) rewriteDevices(root *node, a *Admitted) (errs []error) {
 	if devices == nil {
 		return nil
 	}
+	if len(devices.kids) > maxDevices {
+		return []error{&invalid{fmt.Sprintf("%d devices, more than %d", len(devices.kids), maxDevices)}}
+	}
 	seen := map[string]bool{}
 	for _, d := range devices.kids {
 		var err error
@@ -90,6 +93,9 @@ func (p Policy) rewriteDevices(root *node, a *Admitted) (errs []error) {
 	}
 	return errs
 }
+
+// maxDevices is more than a machine has slots for.
+const maxDevices = 1024
 
 func (p Policy) rewriteDisk(d *node, a *Admitted, seen map[string]bool) error {
 	if err := once(d, "driver", "source", "target", "backingStore"); err != nil {

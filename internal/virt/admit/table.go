@@ -6,7 +6,11 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
+
+	"drover/internal/wire"
 )
 
 //go:embed domain.table
@@ -35,7 +39,11 @@ var kinds = map[string]func(string) bool{
 	"@netname":  pattern(`[A-Za-z0-9_][A-Za-z0-9_.:@+-]{0,127}`),
 	"@rng":      pattern(`|/dev/urandom|/dev/random`),
 	"@text":     func(s string) bool { return len(s) <= 8192 },
-	"@name":     validName,
+	"@name":     wire.ValidName,
+	"@count":    below(1024),
+	"@small":    below(1 << 20),
+	"@pool":     pattern(`-1|[0-9]{1,4}`),
+	"@addr":     pattern(`0[xX]0{0,6}[0-3]?[0-9a-fA-F]{1,2}|[0-9]{1,3}`),
 	"@path":     validPath,
 	"@optpath":  func(s string) bool { return s == "" || validPath(s) },
 }
@@ -44,10 +52,13 @@ func pattern(p string) func(string) bool {
 	return regexp.MustCompile(`^(?:` + p + `)$`).MatchString
 }
 
-// validName is a VM's name, which also becomes a file's name on this host.
-func validName(s string) bool {
-	return s != "" && len(s) <= 128 && !strings.ContainsAny(s, "/\\\n\t") && !strings.HasPrefix(s, ".") &&
-		!strings.HasPrefix(s, "-") && strings.TrimSpace(s) == s
+// below is a number that the host makes so many of, or so much of, whatever the guest
+// needs.
+func below(most int) func(string) bool {
+	return func(s string) bool {
+		n, err := strconv.ParseUint(s, 10, 31)
+		return err == nil && n <= uint64(most)
+	}
 }
 
 // validPath is absolute and already clean, so that no later cleaning changes
@@ -58,7 +69,7 @@ func validPath(s string) bool {
 
 // printable refuses control characters, which have no place in any value.
 func printable(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return (r < ' ' && r != '\n' && r != '\t') || r == 0x7f })
+	return !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' })
 }
 
 // rule is one line of a table.
