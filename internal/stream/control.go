@@ -38,7 +38,7 @@ type Unauthenticated struct {
 	who     names
 	t       Timing
 	binding []byte
-	onAuth  func() // gives the listener's place for the unauthenticated back
+	onAuth  func() bool // gives the listener's place for the unauthenticated back; false: it was lost before
 
 	mu   sync.Mutex
 	over bool
@@ -123,8 +123,8 @@ func (u *Unauthenticated) Authenticate(ctx context.Context, auth func(context.Co
 	if peer != "" {
 		u.who.peer = peer
 	}
-	if u.onAuth != nil {
-		u.onAuth()
+	if u.onAuth != nil && !u.onAuth() {
+		return nil, errClosed
 	}
 	l := newLink(u.raw, u.conn, u.who, u.t, frameMessage)
 	l.start()

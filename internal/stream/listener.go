@@ -13,10 +13,12 @@ import (
 	"time"
 
 	"drover/internal/fault"
+	"drover/internal/gate"
 )
 
-// maxUnauthenticated is the default of ListenOptions.MaxUnauthenticated.
-const maxUnauthenticated = 64
+// maxUnauthenticated is the default of ListenOptions.MaxUnauthenticated. Of these
+// one address may have a quarter: a host with several moves opens few at a time.
+const maxUnauthenticated = 256
 
 // ListenOptions configure a Listener.
 type ListenOptions struct {
@@ -44,15 +46,15 @@ type ListenOptions struct {
 	Plain func() bool
 	Pace  Pace
 	// MaxUnauthenticated bounds the connections that have not proved anything
-	// yet; further ones are closed at once. Default 64.
+	// yet; for further ones others are closed, see package gate. Default 256.
 	MaxUnauthenticated int
 }
 
 // Listener accepts the connections of other agents.
 type Listener struct {
-	o     ListenOptions
-	tls   *tls.Config
-	slots chan struct{}
+	o    ListenOptions
+	tls  *tls.Config
+	gate *gate.Gate // of connections that have not proved anything
 	// deviceOf is the function of that name, but in tests.
 	deviceOf func(netip.Addr) device
 	// changes is a reason to look at the addresses; one is enough.
@@ -85,7 +87,7 @@ func Listen(ctx context.Context, o ListenOptions) (*Listener, error) {
 	}
 	o.Timing = o.Timing.withDefaults()
 	l := &Listener{
-		o: o, slots: make(chan struct{}, o.MaxUnauthenticated), changes: make(chan struct{}, 1),
+		o: o, changes: make(chan struct{}, 1),
 		sessions: make(map[[16]byte]*Session), bound: make(map[netip.Addr]*boundAddr),
 		failed: make(map[netip.Addr]string), deviceOf: deviceOf,
 		tls: &tls.Config{
@@ -97,8 +99,16 @@ func Listen(ctx context.Context, o ListenOptions) (*Listener, error) {
 			DynamicRecordSizingDisabled: true,
 		},
 	}
+	l.gate = gate.New(gate.Options{Total: o.MaxUnauthenticated, Each: o.MaxUnauthenticated / 4, Crowded: l.crowded})
 	l.rebind(ctx)
 	return l, nil
+}
+
+// Strangers is the gate of connections that have not proved anything yet.
+func (l *Listener) Strangers() *gate.Gate { return l.gate }
+
+func (l *Listener) crowded(key string, soFar uint64) {
+	l.o.Log.Warn("connections to the migration port that prove nothing are turned out", "most_from", key, "so_far", soFar)
 }
 
 // Addrs are the addresses on which the listener listens now.
@@ -209,23 +219,18 @@ func (l *Listener) accept(ctx context.Context, ln net.Listener, wg *sync.WaitGro
 			}
 			continue
 		}
-		select {
-		case l.slots <- struct{}{}:
-			wg.Go(func() { l.handle(ctx, &wireConn{Conn: c}) })
-		default:
-			l.o.Log.Debug("too many connections that have not authenticated", "remote", c.RemoteAddr())
-			c.Close()
-		}
+		raw := &wireConn{Conn: c}
+		place := l.gate.Enter(gate.ByAddress(c), raw.drop)
+		wg.Go(func() { l.handle(ctx, raw, place) })
 	}
 }
 
 // handle brings one connection through its handshake and to its owner. The
 // place among the unauthenticated is given back at the first proof, or here.
-func (l *Listener) handle(ctx context.Context, raw *wireConn) {
-	release := sync.OnceFunc(func() { <-l.slots })
-	defer release()
+func (l *Listener) handle(ctx context.Context, raw *wireConn, place *gate.Place) {
+	defer place.Leave()
 	who := names{l.o.Host, addrPort(raw.RemoteAddr()).String()}
-	err := l.greet(ctx, raw, who, release)
+	err := l.greet(ctx, raw, who, place)
 	if err != nil {
 		raw.Close()
 		err = who.fault(err, l.o.Timing.Handshake)
@@ -235,7 +240,7 @@ func (l *Listener) handle(ctx context.Context, raw *wireConn) {
 
 // greet does TLS, the preamble and what follows from it. On an error the
 // connection is the caller's.
-func (l *Listener) greet(ctx context.Context, raw *wireConn, who names, release func()) error {
+func (l *Listener) greet(ctx context.Context, raw *wireConn, who names, place *gate.Place) error {
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
 	if err := raw.SetDeadline(time.Now().Add(l.o.Timing.Handshake)); err != nil {
@@ -253,13 +258,13 @@ func (l *Listener) greet(ctx context.Context, raw *wireConn, who names, release 
 		return err
 	}
 	if kind != KindControl {
-		return l.attach(raw, conn, who, kind, stop)
+		return l.attach(raw, conn, who, kind, place, stop)
 	}
 	u, err := newUnauthenticated(raw, conn, who, l.o.Timing)
 	if err != nil {
 		return err
 	}
-	u.onAuth = release
+	u.onAuth = place.Leave
 	defer u.Close()
 	stop() // from here on the handler watches ctx
 	l.o.OnControl(ctx, u)
@@ -268,8 +273,11 @@ func (l *Listener) greet(ctx context.Context, raw *wireConn, who names, release 
 
 // attach checks the claim of a data stream and delivers the stream to its
 // session.
-func (l *Listener) attach(raw *wireConn, conn *tls.Conn, who names, kind Kind, stop func() bool) error {
+func (l *Listener) attach(raw *wireConn, conn *tls.Conn, who names, kind Kind, place *gate.Place, stop func() bool) error {
 	s, c, exp, err := l.claim(conn, who, kind)
+	if err == nil && !place.Leave() {
+		err = errClosed // turned out at the last moment
+	}
 	if err == nil {
 		err = l.welcome(raw) // settings may have changed while it introduced itself
 	}

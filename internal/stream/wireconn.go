@@ -136,6 +136,14 @@ func (w *wireConn) Close() error {
 	return w.err
 }
 
+// drop is Close by a reset, after which the kernel keeps nothing.
+func (w *wireConn) drop() {
+	if t, ok := w.Conn.(*net.TCPConn); ok {
+		_ = t.SetLinger(0)
+	}
+	w.Close()
+}
+
 // info asks the kernel, or gives what it said at Close. It is zero where the
 // connection is no TCP connection.
 func (w *wireConn) info() TCPInfo {
