@@ -106,6 +106,7 @@ func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.H
 		return err
 	}
 	defer listener.Close()
+	registry.MustRegister(api.TurnedOut("migration", listener.Strangers()))
 	door.listener = listener
 	kept.changed = append(kept.changed, func(string, settings.Settings, settings.Settings) { listener.Rebind(ctx) },
 		func(_ string, _, after settings.Settings) { coder.follow(after) },

@@ -71,9 +71,13 @@ type acceptor struct {
 	mu      sync.Mutex
 	expires time.Time
 	count   int
+	before  func() // called first, if set
 }
 
 func (a *acceptor) Accept(token, binding []byte) (reply, proof []byte, c Caller, err error) {
+	if a.before != nil {
+		a.before()
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.count++

@@ -7,8 +7,9 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"sync"
 	"time"
+
+	"drover/internal/gate"
 )
 
 // listen opens all listeners or none.
@@ -20,22 +21,20 @@ func (s *Server) listen() (ls []net.Listener, err error) {
 			}
 		}
 	}()
-	slots := make(chan struct{}, s.o.MaxConnections)
 	for _, addr := range s.o.Listen {
 		l, err := net.Listen("tcp", addr)
 		if err != nil {
 			return ls, fmt.Errorf("listening on %s: %w", addr, err)
 		}
 		s.addrs = append(s.addrs, l.Addr())
-		ls = append(ls, tls.NewListener(newLimited(l, slots), s.tlsConfig()))
+		ls = append(ls, tls.NewListener(s.gates.strangers.Listener(l, gate.ByAddress), s.tlsConfig()))
 	}
 	if s.o.Socket != "" {
 		l, err := listenUnix(s.o.Socket)
 		if err != nil {
 			return ls, fmt.Errorf("listening on %s: %w", s.o.Socket, err)
 		}
-		// Connections over TLS must not keep local ones out.
-		ls = append(ls, newLimited(l, make(chan struct{}, s.o.MaxConnections)))
+		ls = append(ls, s.gates.local.Listener(l, byUser))
 	}
 	return ls, nil
 }
@@ -78,46 +77,4 @@ func listenUnix(path string) (net.Listener, error) {
 		return nil, err
 	}
 	return l, nil
-}
-
-// limited accepts no more connections than there are slots.
-type limited struct {
-	net.Listener
-	slots  chan struct{}
-	closed chan struct{}
-	once   sync.Once
-}
-
-func newLimited(l net.Listener, slots chan struct{}) net.Listener {
-	return &limited{Listener: l, slots: slots, closed: make(chan struct{})}
-}
-
-func (l *limited) Accept() (net.Conn, error) {
-	select {
-	case l.slots <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-	c, err := l.Listener.Accept()
-	if err != nil {
-		<-l.slots
-		return nil, err
-	}
-	release := sync.OnceFunc(func() { <-l.slots })
-	return &slotConn{Conn: c, release: release}, nil
-}
-
-func (l *limited) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
-}
-
-type slotConn struct {
-	net.Conn
-	release func()
-}
-
-func (c *slotConn) Close() error {
-	defer c.release()
-	return c.Conn.Close()
 }

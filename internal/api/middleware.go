@@ -21,6 +21,7 @@ const (
 	requestTime = 90 * time.Second // handling, other than streams of events
 	writeTime   = 2 * time.Minute  // until the answer is written
 	idleTime    = 2 * time.Minute  // between the requests of a connection
+	maxOpenBody = 4 << 10          // bytes of a body where no sign-in is needed
 )
 
 // recorder keeps what was answered, for log and metrics.
@@ -113,10 +114,14 @@ func (s *Server) bound(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
 		_ = rc.SetReadDeadline(time.Now().Add(s.o.bodyTime))
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		most := int64(maxBody)
+		if openPaths[r.URL.Path] {
+			most = maxOpenBody // of somebody who may be anybody
+		}
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 		if err != nil {
 			// The deadline stays, or net/http would wait for the rest of the body.
-			writeProblem(w, bodyProblem(s.o.Host, err), s.o.Host)
+			writeProblem(w, bodyProblem(s.o.Host, most, err), s.o.Host)
 			return
 		}
 		_ = rc.SetReadDeadline(time.Time{})
@@ -136,10 +141,10 @@ func streams(path string) bool {
 	return path == logStreamPath || strings.HasPrefix(path, "/v1/moves/") && strings.HasSuffix(path, "/events")
 }
 
-func bodyProblem(host string, err error) *Problem {
+func bodyProblem(host string, most int64, err error) *Problem {
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
-		return usage(host, http.StatusRequestEntityTooLarge, fmt.Sprintf("the request's body is larger than %d bytes", maxBody))
+		return usage(host, http.StatusRequestEntityTooLarge, fmt.Sprintf("the request's body is larger than %d bytes", most))
 	}
 	return usage(host, http.StatusRequestTimeout, "the request's body did not arrive")
 }

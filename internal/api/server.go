@@ -40,8 +40,9 @@ type Options struct {
 	// Registry is where the server registers its metrics, and what GET /metrics
 	// shows; nil: one of its own.
 	Registry *prometheus.Registry
-	// MaxConnections bounds the connections of TLS listeners and socket, each;
-	// default 512. More wait in the kernel.
+	// MaxConnections bounds the connections that have signed in and those to the
+	// socket, each; default 512. Of these a principal or user may have a quarter. For
+	// a further one the oldest is closed of whoever has the most.
 	MaxConnections int
 	// Grace is how long requests may go on after Run's context has ended, event
 	// streams excepted, which end at once; default 5 s.
@@ -49,6 +50,9 @@ type Options struct {
 
 	keepAlive time.Duration // between comments on a silent event stream
 	bodyTime  time.Duration // for reading a request's body
+
+	strangers    int // connections on which nobody has signed in
+	strangerTime time.Duration
 }
 
 // Refusal is what somebody was not allowed.
@@ -68,6 +72,7 @@ func (s *Server) tellRefused(r Refusal) {
 // Server is the management API of one agent.
 type Server struct {
 	o       Options
+	gates   gates
 	metrics *metrics
 	handler http.Handler
 	ready   chan struct{}
@@ -111,6 +116,10 @@ func NewServer(o Options) (*Server, error) {
 	if o.MaxConnections == 0 {
 		o.MaxConnections = 512
 	}
+	if o.strangers == 0 {
+		o.strangers = maxStrangers
+	}
+	def(&o.strangerTime, strangerTime)
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()
 	}
@@ -121,6 +130,7 @@ func NewServer(o Options) (*Server, error) {
 		o.Now = time.Now
 	}
 	s := &Server{o: o, metrics: newMetrics(o.Registry), ready: make(chan struct{})}
+	s.gates = s.newGates()
 	s.streams, s.stop = context.WithCancel(context.Background())
 	h, err := s.routes()
 	s.handler = h

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -349,22 +348,5 @@ func TestBodyHasATimeAndTheRequestAnother(t *testing.T) {
 	resp, body := ask(t, b.signed("operator"), "POST", "/v1/moves", `{"vm":"A","destination":"B"}`)
 	if resp.StatusCode != http.StatusAccepted || resp.Header.Get("Location") != "/v1/moves/M1" {
 		t.Error(resp.Status, body)
-	}
-}
-
-func TestConnectionsWaitForASlot(t *testing.T) {
-	b := start(t, func(o *Options) { o.MaxConnections = 1 })
-	first := b.signed("viewer")
-	d := &net.Dialer{Timeout: 200 * time.Millisecond}
-	if c, err := tls.DialWithDialer(d, "tcp", b.addr, &tls.Config{InsecureSkipVerify: true}); err == nil {
-		c.Close()
-		t.Fatal("a second connection was served")
-	}
-	if _, err := newTestClient(t, ClientOptions{Address: "unix:" + b.socket}).Host(t.Context()); err != nil {
-		t.Error("the socket has its own slots:", err)
-	}
-	first.Close()
-	if resp, _ := ask(t, b.signed("viewer"), "GET", "/v1/host", ""); resp.StatusCode != 200 {
-		t.Error(resp.Status)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"drover/internal/fault"
+	"drover/internal/gate"
 )
 
 // openPaths are answered before sign-in. Everything else is refused first, so
@@ -78,27 +79,18 @@ func (s *Server) who(p *peer) (Caller, error) {
 
 // unixConn is the socket beneath what the listener gave out.
 func unixConn(c net.Conn) (*net.UnixConn, bool) {
-	if sc, ok := c.(*slotConn); ok {
-		c = sc.Conn
+	if g, ok := c.(*gate.Conn); ok {
+		c = g.Conn
 	}
 	u, ok := c.(*net.UnixConn)
 	return u, ok
 }
 
-// local asks the kernel who has connected; unlike what a client could send,
-// that was fixed by connect(2) (unix(7), SO_PEERCRED).
+// local asks the kernel who has connected.
 func (s *Server) local(u *net.UnixConn) (Caller, error) {
-	raw, err := u.SyscallConn()
+	cred, err := credentials(u)
 	if err != nil {
-		return Caller{}, fmt.Errorf("peer credentials: %w", err)
-	}
-	var cred *unix.Ucred
-	var credErr error
-	err = raw.Control(func(fd uintptr) {
-		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	})
-	if err = errors.Join(err, credErr); err != nil {
-		return Caller{}, fmt.Errorf("peer credentials: %w", err)
+		return Caller{}, err
 	}
 	c, err := s.o.LocalMapper(cred.Uid, cred.Gid, cred.Pid)
 	if err != nil {
@@ -106,6 +98,23 @@ func (s *Server) local(u *net.UnixConn) (Caller, error) {
 	}
 	c.Local = true
 	return c, nil
+}
+
+// credentials are the kernel's word on who has connected; unlike what a client
+// could send, that was fixed by connect(2) (unix(7), SO_PEERCRED).
+func credentials(u *net.UnixConn) (cred *unix.Ucred, err error) {
+	raw, err := u.SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("peer credentials: %w", err)
+	}
+	var credErr error
+	err = raw.Control(func(fd uintptr) {
+		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	})
+	if err = errors.Join(err, credErr); err != nil {
+		return nil, fmt.Errorf("peer credentials: %w", err)
+	}
+	return cred, nil
 }
 
 type sessionInput struct {
@@ -140,6 +149,9 @@ func (s *Server) signIn(ctx context.Context, in *sessionInput) (*sessionOutput, 
 		return nil, fmt.Errorf("TLS exporter: %w", err)
 	}
 	reply, proof, caller, err := s.o.Acceptor.Accept(token, binding)
+	if err == nil && !s.gates.signedIn(conn, caller) {
+		err = fault.Wrap(errors.New("the connection was closed meanwhile"), fault.AuthRequired, s.o.Host)
+	}
 	if err != nil {
 		err = s.refused(err)
 		s.o.Log.Warn("sign-in refused", "remote", conn.RemoteAddr().String(), "error", err)
