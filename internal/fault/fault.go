@@ -61,6 +61,9 @@ func (e *Error) Unwrap() error { return e.cause }
 // Message is the registry's message with the arguments filled in.
 func (e *Error) Message() string { return e.fill(e.entry().Message) }
 
+// Why is the registry's cause with the arguments filled in.
+func (e *Error) Why() string { return e.fill(e.entry().Cause) }
+
 // Hint is the registry's hint, a next step with a command, filled in. Values in a
 // command are quoted for its shell: names from the directory hold any character, and
 // commands are there to be copied.

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"drover/internal/fault"
 )
@@ -54,10 +55,11 @@ const (
 	Drover     Tool = "drover"
 	PowerShell Tool = "powershell"
 	SambaTool  Tool = "samba-tool"
+	LDIF       Tool = "ldif"  // for ldapmodify, ldbmodify or ldifde; of several lines
 	Shell      Tool = "shell" // anything else, at a shell of the host
 )
 
-// Command is one line that a person can type.
+// Command is one line that a person can type; of LDIF, one file.
 type Command struct {
 	Tool Tool   `json:"tool"`
 	Line string `json:"line"`
@@ -68,14 +70,20 @@ type Finding struct {
 	Code      fault.Code `json:"code" doc:"see docs/errors.md"`
 	Severity  Severity   `json:"severity"`
 	Object    string     `json:"object" doc:"account name such as HV01$, or a distinguished name"`
+	Host      string     `json:"host,omitempty" doc:"short name of the host that it is about, where it is about one"`
 	DN        string     `json:"dn,omitempty"`
 	Attribute string     `json:"attribute,omitempty"`
 	Values    []string   `json:"values,omitempty" doc:"the values that lack or are too much"`
 	Message   string     `json:"message"`
 	Hint      string     `json:"hint,omitempty"`
+	Why       string     `json:"why,omitempty" doc:"why it matters"`
 	Evidence  string     `json:"evidence,omitempty" doc:"what was read"`
+	ReadFrom  string     `json:"read_from,omitempty" doc:"where the evidence was read: a controller, a name server, a file"`
+	ReadAt    time.Time  `json:"read_at,omitzero" doc:"when the evidence was read"`
 	Fix       []Command  `json:"fix,omitempty"`
 	Undo      []Command  `json:"undo,omitempty"`
+	Effect    string     `json:"effect,omitempty" doc:"how long the fix takes to show: replication, the life of tickets"`
+	Page      string     `json:"page,omitempty" doc:"where the code is explained"`
 	// Source and Destination are the direction that it concerns, by short name, ""
 	// when it concerns no single one.
 	Source      string `json:"source,omitempty"`
@@ -84,8 +92,11 @@ type Finding struct {
 
 // New makes a finding whose texts are those of f.
 func New(s Severity, object string, f *fault.Error) Finding {
-	return Finding{Code: f.Code, Severity: s, Object: object, Message: f.Message(), Hint: f.Hint()}
+	return Finding{Code: f.Code, Severity: s, Object: object, Message: f.Message(), Hint: f.Hint(), Why: f.Why(), Page: Page(f.Code)}
 }
+
+// Page is where the documentation explains a code.
+func Page(c fault.Code) string { return "docs/errors.md#" + string(c) }
 
 // Key is the same for a finding that is seen again.
 func (f Finding) Key() string {
