@@ -65,7 +65,9 @@ type Report struct {
 // Cause is a finding with those that it explains: they go away with it.
 type Cause struct {
 	finding.Finding
-	Consequences []finding.Finding `json:"consequences,omitempty"`
+	// Directions are all that it is the same in.
+	Directions   []delegation.Direction `json:"directions,omitempty" doc:"those in which it was found"`
+	Consequences []finding.Finding      `json:"consequences,omitempty"`
 }
 
 // Findings are all findings, causes and consequences.
