@@ -66,7 +66,8 @@ func TestEventsAreLines(t *testing.T) {
 2026-11-21T09:14:02Z failing  gone\x0aaway
 `,
 		jsonForm: `{"time":"2026-11-21T09:14:02Z","kind":"appeared","finding":{"code":"operator-disabled","severity":"warning","object":"alice\u001b[2J",` +
-			`"message":"the operator account alice is disabled","hint":"enable it or take it off the policy; ` + "`drover delegation audit --policy FILE`" + ` looks again"},"usn":7}
+			`"message":"the operator account alice is disabled","hint":"enable it or take it off the policy; ` + "`drover delegation audit --policy FILE`" + ` looks again",` +
+			`"why":"A disabled operator cannot sign in, and no host gets a ticket in the operator's name.","page":"docs/errors.md#operator-disabled"},"usn":7}
 {"time":"2026-11-21T09:14:02Z","kind":"failing","error":"gone\naway"}
 `,
 	} {

@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
 	"drover/internal/fault"
+	"drover/internal/symptom"
 )
 
 //go:generate sh -c "go run ../../cmd/drover errors-md > ../../docs/errors.md"
@@ -35,6 +37,9 @@ and a code is never used again for something else. ` + "`drover explain CODE`" +
 the same text as this page. Words in braces, such as {host}, are filled in.
 Exit statuses are explained in [scripting.md](scripting.md).
 
+Messages of other programs, such as 0x8009030E, are in [the second half](#messages-of-other-programs); ` + "`drover explain TEXT`" + `
+looks them up.
+
 | code | class | exit status | title |
 |---|---|---|---|
 `)
@@ -44,8 +49,53 @@ Exit statuses are explained in [scripting.md](scripting.md).
 	for _, e := range fault.All() {
 		fmt.Fprintf(&b, "\n## %s\n\n%s.\n\n- Message: %s\n- Why: %s\n- What to do: %s\n", e.Code, e.Title, literal(e.Message), literal(e.Cause), literal(e.Hint))
 	}
+	writeSymptomsMD(&b)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// writeSymptomsMD adds the messages that lead to codes.
+func writeSymptomsMD(b *strings.Builder) {
+	b.WriteString(`
+## Messages of other programs
+
+What people paste when a move does not work, and where it leads. Each message has its likely causes, the likeliest first, and
+the codes by which ` + "`drover doctor`" + ` and other verbs report them.
+
+| message | shown by | means |
+|---|---|---|
+`)
+	for _, s := range symptom.All() {
+		fmt.Fprintf(b, "| [%s](#%s) | %s | %s |\n", literal(heading(s)), anchor(heading(s)), s.Origin, literal(s.Means))
+	}
+	for _, s := range symptom.All() {
+		fmt.Fprintf(b, "\n### %s\n\n%s\n\n", literal(heading(s)), literal(s.Means))
+		for i, c := range s.Causes {
+			fmt.Fprintf(b, "%d. %s", i+1, literal(c.Text))
+			for j, code := range c.Codes {
+				separator := ", "
+				if j == 0 {
+					separator = ": "
+				}
+				fmt.Fprintf(b, "%s[%s](#%s)", separator, code, code)
+			}
+			b.WriteString("\n")
+		}
+		fmt.Fprintf(b, "\n- Run: `%s`\n- Known from: %s\n", strings.Join(s.Run, "`, `"), s.Source)
+	}
+}
+
+// anchor is how a heading is linked to.
+func anchor(heading string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == ' ':
+			return '-'
+		case r == '-' || r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r):
+			return unicode.ToLower(r)
+		}
+		return -1
+	}, heading)
 }
 
 // literal keeps Markdown from taking angle brackets, stars and underscores

@@ -3,10 +3,12 @@ package cli
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"drover/internal/fault"
+	"drover/internal/symptom"
 )
 
 // explanation is the JSON form of a registry entry. Message and hint are
@@ -23,11 +25,15 @@ type explanation struct {
 
 func newExplain(p *program) *cobra.Command {
 	return &cobra.Command{
-		Use:   "explain [CODE]",
-		Short: "Explain an error code, or list all of them",
+		Use:   "explain [CODE | TEXT...]",
+		Short: "Explain an error: its code, its number or its text",
+		Long: `Explain an error code of Drover, or list all of them. Any other text is looked up
+among the messages of Windows, Hyper-V, Kerberos, libvirt, QEMU and Drover: paste a
+line, a number such as 0x8009030E or -2146893042, or the number of an event.`,
 		Example: `  drover explain
-  drover explain delegation-missing`,
-		Args: cobra.MaximumNArgs(1),
+  drover explain delegation-missing
+  drover explain 0x8009030E
+  drover explain "KDC can't fulfill requested option"`,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			var codes []string
 			for _, e := range fault.All() {
@@ -40,13 +46,24 @@ func newExplain(p *program) *cobra.Command {
 			if len(args) == 0 {
 				return p.explainAll()
 			}
-			e, ok := fault.Lookup(fault.Code(args[0]))
-			if !ok {
-				return misuse("there is no error code %q; `drover explain` lists them", args[0])
-			}
-			return p.explainOne(e)
+			return p.explainText(strings.Join(args, " "))
 		},
 	}
+}
+
+// explainText explains a code, or what a text is recognised as.
+func (p *program) explainText(text string) error {
+	if e, ok := fault.Lookup(fault.Code(strings.TrimSpace(text))); ok {
+		return p.explainOne(e)
+	}
+	found := symptom.Find(text)
+	if len(found) == 0 {
+		return misuse("nothing is known of %q; `drover explain` lists the error codes, docs/errors.md the messages", text)
+	}
+	if found[0].Entry != nil {
+		return p.explainOne(*found[0].Entry)
+	}
+	return p.explainSymptoms(found)
 }
 
 func explained(e fault.Entry) explanation {

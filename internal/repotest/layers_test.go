@@ -16,8 +16,10 @@ import (
 var layers = map[string]int{
 	"internal/fault": 0, "internal/wire": 0, "internal/record": 0, "internal/config": 0, "internal/version": 0,
 	"internal/spn": 0, "internal/finding": 0, "internal/settings": 0, "internal/eventlog": 0, "internal/cmdlet": 0,
-	"internal/fold": 0, "internal/ramstream": 0, "internal/nbd": 0, "internal/tune": 0, "internal/gate": 0,
-	"internal/virt": 1, "internal/krb": 1, "internal/directory": 1,
+	"internal/fold": 0, "internal/ramstream": 0, "internal/nbd": 0, "internal/tune": 0,
+	"internal/gate":    0,
+	"internal/symptom": 0,
+	"internal/virt":    1, "internal/krb": 1, "internal/directory": 1,
 	"internal/stream": 1, "internal/store": 1, "internal/storage": 1,
 	"internal/plan": 2, "internal/predict": 2, "internal/move": 2, "internal/doctor": 2, "internal/delegation": 2, "internal/audit": 2, "internal/enroll": 2,
 	"internal/api": 3, "internal/agent": 3, "internal/cli": 3,
