@@ -25,11 +25,11 @@ type destination struct {
 	disks []wire.AdmittedDisk
 	facts virt.HostFacts // as the source was told
 	inc   Incoming
-	xml   string      // definition as admitted
+	xml   string // definition as admitted
 	// memory was set aside for it.
 	memory uint64
-	vms   []*undoStep // what the VM takes over when it is this host's
-	nbd   []io.Closer // servers of a shut-off VM's disks
+	vms    []*undoStep // what the VM takes over when it is this host's
+	nbd    []io.Closer // servers of a shut-off VM's disks
 }
 
 // Serve answers one authenticated control stream until it ends. A move that was

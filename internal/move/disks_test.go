@@ -57,6 +57,9 @@ type storage struct {
 var roots = []string{"/vms", "/alt", "/shared"}
 
 func (s storage) Place(dir, source string) (string, error) {
+	if err := s.a.h.fault("Place"); err != nil {
+		return "", err
+	}
 	p := path.Clean(source)
 	if dir != "" {
 		p = path.Join(dir, path.Base(source))

@@ -47,6 +47,7 @@ func (w *world) forgedAs(side string, env wire.Envelope) wire.Envelope {
 type peer struct {
 	t *testing.T
 	*end
+	cuts []*peer // that end with it
 }
 
 func (w *world) peer(t *testing.T, to *host, c move.Caller) *peer {
@@ -54,7 +55,7 @@ func (w *world) peer(t *testing.T, to *host, c move.Caller) *peer {
 	a := &agent{h: &host{w: w, name: "hostile"}, dead: make(chan struct{})}
 	mine, theirs := newPipe(w, a, to.current(), "hostile", "answering")
 	to.current().serve(&inbound{theirs, c})
-	p := &peer{t, mine}
+	p := &peer{t: t, end: mine}
 	t.Cleanup(func() { p.p.cut() })
 	return p
 }

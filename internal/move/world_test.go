@@ -33,6 +33,8 @@ type world struct {
 	split  bool
 	forged []forgery
 	answer time.Duration // AnswerTimeout of agents started from now on
+	// options changes those of agents started from now on.
+	options func(*move.Options)
 }
 
 // host is what outlives its agents: libvirt's domains, files, the journal.
@@ -167,7 +169,7 @@ func (h *host) start() *agent {
 	}
 	a := &agent{h: h, store: st, dead: make(chan struct{}), buried: make(chan struct{}), counts: map[string]int{}}
 	a.ctx, a.stop = context.WithCancel(context.Background())
-	a.m = move.NewManager(move.Options{Host: h.name, RunDir: filepath.Join(h.dir, "run"), Settings: h.set, Roots: roots,
+	o := move.Options{Host: h.name, RunDir: filepath.Join(h.dir, "run"), Settings: h.set, Roots: roots,
 		Hypervisor: hyper{a}, Storage: storage{a}, Connector: connector{a}, Store: st, Log: slog.New(slog.DiscardHandler),
 		UnwindTimeout: 3 * time.Second, AnswerTimeout: h.w.answer, StatsInterval: time.Millisecond, RetryInterval: 2 * time.Millisecond,
 		QueueInterval: 2 * time.Millisecond, Waits: h.heard, Happened: h.saw,
@@ -179,7 +181,11 @@ func (h *host) start() *agent {
 				return nil
 			}
 			return f(ctx, a, r, p)
-		}})
+		}}
+	if h.w.options != nil {
+		h.w.options(&o)
+	}
+	a.m = move.NewManager(o)
 	h.mu.Lock()
 	h.agent = a
 	h.mu.Unlock()

@@ -19,15 +19,21 @@ func TestLinksThatArePlantedLeadNowhere(t *testing.T) {
 		there bool // the file was made before the link came
 		do    func(path string, undo func() error) error
 	}{
-		"create raw":   {false, func(path string, _ func() error) error { _, err := create(path + "2"); return err }},
-		"create qcow2": {false, func(path string, _ func() error) error { _, err := f.Create(ctx, path+"2", QCOW2, 1<<20, "APP01"); return err }},
+		"create raw": {false, func(path string, _ func() error) error { _, err := create(path + "2"); return err }},
+		"create qcow2": {false, func(path string, _ func() error) error {
+			_, err := f.Create(ctx, path+"2", QCOW2, 1<<20, "APP01")
+			return err
+		}},
 		"create in a directory to be made": {false, func(path string, _ func() error) error {
 			_, err := create(filepath.Join(filepath.Dir(path), "new", "d.img"))
 			return err
 		}},
-		"write variables": {false, func(path string, _ func() error) error { _, err := f.WriteNew(path+"2", []byte("x"), "APP01"); return err }},
-		"discard":         {true, func(path string, _ func() error) error { return f.Discard(path) }},
-		"undo":            {true, func(_ string, undo func() error) error { _ = undo(); return errLink }},
+		"write variables": {false, func(path string, _ func() error) error {
+			_, err := f.WriteNew(path+"2", []byte("x"), "APP01")
+			return err
+		}},
+		"discard": {true, func(path string, _ func() error) error { return f.Discard(path) }},
+		"undo":    {true, func(_ string, undo func() error) error { _ = undo(); return errLink }},
 		"serve": {true, func(path string, _ func() error) error {
 			s, err := f.ServeImage(ctx, path, Raw, filepath.Join(t.TempDir(), "s"))
 			if err == nil {

@@ -1,0 +1,96 @@
+package move_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"drover/internal/fault"
+	"drover/internal/move"
+	"drover/internal/wire"
+)
+
+// with starts all agents anew with other options.
+func (w *world) with(change func(*move.Options)) {
+	w.options = change
+	for _, h := range w.hosts {
+		h.current().end()
+		h.restart()
+	}
+}
+
+// A source that is let in and then says nothing holds nothing for long, wherever it
+// falls silent. Its connection lives all the time.
+func TestSourceThatFallsSilentIsGivenUp(t *testing.T) {
+	for name, c := range map[string]struct {
+		before func(*peer)
+		change func(*move.Options)
+	}{
+		"after its open":   {(*peer).opens, func(o *move.Options) { o.QuietSource = 20 * time.Millisecond }},
+		"after its offer":  {(*peer).offers, func(o *move.Options) { o.QuietSource = 20 * time.Millisecond }},
+		"in the transfer":  {(*peer).prepares, func(o *move.Options) { o.StallTimeout = 50 * time.Millisecond }},
+		"before its first": {nil, func(o *move.Options) { o.QuietSource = 20 * time.Millisecond }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, "HV02")
+			h := w.host("HV02")
+			if c.before == nil || name == "in the transfer" {
+				w.with(c.change)
+			} else {
+				// What comes before may take its time.
+				w.with(func(o *move.Options) { c.change(o); o.QuietSource = 2 * time.Second })
+			}
+			p := w.peer(t, h, delegated())
+			if c.before != nil {
+				c.before(p)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			var env wire.Envelope
+			if err := p.Receive(ctx, &env); ctx.Err() != nil {
+				t.Fatalf("the connection still lives: %v, %v", env, err)
+			}
+			if c.before != nil {
+				rec := h.over(t, moveID)
+				wantCode(t, rec, move.Failed, fault.MoveInterrupted)
+				if !fault.Is(rec.Error, fault.MoveInterrupted) || rec.Error.Args["reason"] != "the source sent nothing" {
+					t.Errorf("reason %v", rec.Error)
+				}
+			}
+			wantNothing(t, w, h)
+		})
+	}
+}
+
+// A destination that takes a question and never answers keeps the VM of the source
+// waiting for a time, and running all the while.
+func TestDestinationThatNeverAnswersIsGivenUp(t *testing.T) {
+	for _, k := range []wire.Kind{wire.KindOpened, wire.KindAdmitted, wire.KindPrepared} {
+		t.Run(string(k), func(t *testing.T) {
+			t.Parallel()
+			w, src, dst := pair(t, vm())
+			w.with(func(o *move.Options) { o.AgreeTimeout = 300 * time.Millisecond })
+			w.once("destination", k, swallow)
+			id := src.current().begin(t, request())
+			wantCode(t, src.over(t, id), move.Failed, fault.PeerSilent)
+			w.runsOnlyOn(t, src, dst)
+			w.with(nil)
+			w.movesNow(t, src, dst)
+		})
+	}
+}
+
+// A destination that takes no more of the guest and gives signs of life does not keep
+// it between two hosts.
+func TestTransferThatStandsStillIsGivenUp(t *testing.T) {
+	w, src, dst := pair(t, vm())
+	w.with(func(o *move.Options) { o.StallTimeout = 50 * time.Millisecond })
+	_, release := src.fake.Hang("Perform")
+	id := src.current().begin(t, request())
+	wantCode(t, src.over(t, id), move.Failed, fault.PeerSilent, fault.PeerGone)
+	release()
+	w.runsOnlyOn(t, src, dst)
+	w.with(nil)
+	w.movesNow(t, src, dst)
+}
