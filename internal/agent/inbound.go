@@ -29,6 +29,7 @@ type doorman struct {
 	listener *stream.Listener
 	log      *slog.Logger
 	now      func() time.Time
+	callers  callers
 }
 
 // serve has one control connection for as long as it runs.
@@ -51,6 +52,14 @@ func (d *doorman) serve(ctx context.Context, u *stream.Unauthenticated) {
 	}
 	in.Control, in.listener = ctl, d.listener
 	defer in.Close()
+	leave, err := d.callers.enter(d.host, in.caller)
+	if err != nil {
+		d.log.Warn("migration connection refused", "remote", remote, "error", err, "code", fault.From(err).Code)
+		d.events.incomingRefused(in.caller, err)
+		ctl.Abort(err)
+		return
+	}
+	defer leave()
 	if err := d.moves.Serve(ctx, in); err != nil {
 		d.log.Info("migration connection ended", "remote", remote, "error", err)
 		d.events.incomingRefused(in.caller, err)
@@ -76,6 +85,7 @@ func (d *doorman) identify(ctx context.Context, e exchange) (move.Caller, error)
 		return move.Caller{}, err
 	}
 	c := move.Caller{Principal: id.Principal, SignIn: id.SignIn, SignInSID: id.SignInSID(), Peer: hello.Host}
+	c.Peer = nameOf(hello.Host, d.account(id))
 	if !id.Delegated {
 		// A host may speak for itself to ask for an outcome; move.Serve lets it
 		// do nothing else.
@@ -136,6 +146,14 @@ func (d *doorman) delegator(id krb.Identity) string {
 		return ""
 	}
 	return id.DelegatingHost() + "$@" + d.kerberos.Realm()
+}
+
+// account is whose host calls.
+func (d *doorman) account(id krb.Identity) string {
+	if id.Delegated {
+		return d.delegator(id)
+	}
+	return id.Principal
 }
 
 // inbound is the destination's end of a move's connections.

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"drover/internal/fault"
 	"drover/internal/move"
@@ -23,16 +24,18 @@ import (
 // session is the source's end of a move's connections.
 type session struct {
 	*stream.Control
-	host       string
-	opts       stream.DialOptions // but for the addresses, which are the networks'
-	pacer      *pacer
-	coder      *coder
-	coded      bool         // by the coder
-	pace       atomic.Int64 // bytes per second that each stream may expect of the link, as probed; 0: unknown
-	networks   []record.Route
-	passed     []record.Passed
-	delegation record.Delegation
-	peer       wire.AuthReply
+	host  string
+	opts  stream.DialOptions // but for the addresses, which are the networks'
+	pacer *pacer
+	coder *coder
+	coded bool         // by the coder
+	pace  atomic.Int64 // bytes per second that each stream may expect of the link, as probed; 0: unknown
+	// greetingTime is the constant of that name, but in tests.
+	greetingTime time.Duration
+	networks     []record.Route
+	passed       []record.Passed
+	delegation   record.Delegation
+	peer         wire.AuthReply
 
 	data  *stream.Session
 	relay relays
@@ -106,6 +109,7 @@ func (s *session) serve(ctx context.Context, ln net.Listener, kind stream.Kind, 
 			s.relay.failed(err)
 			continue
 		}
+		local, spoken := s.guard(st, local)
 		if kind == stream.KindDisk {
 			local = nbd.Sparse(local, &disks)
 		}
@@ -114,7 +118,7 @@ func (s *session) serve(ctx context.Context, ln net.Listener, kind stream.Kind, 
 		if s.coded {
 			s.coder.code(st, pace)
 		}
-		s.relay.carry(st, local, func() {})
+		s.relay.carry(st, local, spoken)
 	}
 }
 

@@ -104,6 +104,10 @@ func (r *relay) name(err error) error {
 	if !errors.As(err, &le) {
 		return err
 	}
+	var told *fault.Error
+	if errors.As(le.error, &told) { // the local end is more than a socket, and says what it is
+		return le.error
+	}
 	name := r.local.RemoteAddr().String()
 	if name == "" || name == "@" {
 		name = r.local.LocalAddr().String()
