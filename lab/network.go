@@ -236,3 +236,38 @@ func (l *Lab) setPort(member string, n Network, up bool) error {
 	}
 	return h.LinkSetDown(link)
 }
+
+// Deafen loses, without a word, all packets of a network on their way to a member; those that it
+// sends arrive. A limit of the network's rate is taken off.
+func (l *Lab) Deafen(ctx context.Context, member string, n Network) error {
+	// A bucket that is smaller than any packet: the kernel may lack netem and filters.
+	return l.atPort(ctx, member, n, "replace", "tbf", "rate", "8kbit", "burst", "10", "limit", "1000")
+}
+
+// Undeafen ends Deafen. Safe when the member was not deaf.
+func (l *Lab) Undeafen(ctx context.Context, member string, n Network) error {
+	err := l.atPort(ctx, member, n, "delete")
+	if err != nil && strings.Contains(err.Error(), "Cannot delete qdisc with handle of zero") {
+		return nil
+	}
+	return err
+}
+
+// atPort changes what queues at the switch's end of a member's cable.
+func (l *Lab) atPort(ctx context.Context, member string, n Network, op string, queue ...string) error {
+	port := fabricPort(member, n)
+	args := []string{"-t", strconv.Itoa(l.Member(fabricName).process.PID), "-n", "--", "tc", "qdisc", op, "dev", port, "root"}
+	if out, err := exec.CommandContext(ctx, "nsenter", append(args, queue...)...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %w: %s", op, port, err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// SetSendRate limits what one member sends in a network; 0 takes the limit off.
+func (l *Lab) SetSendRate(ctx context.Context, member string, n Network, bitsPerSecond uint64) error {
+	m := l.Member(member)
+	if m == nil {
+		return fmt.Errorf("the lab has no member %s", member)
+	}
+	return shape(ctx, m.process, string(n), bitsPerSecond)
+}

@@ -38,13 +38,19 @@ func (l *Lab) SetSettings(ctx context.Context, host string, ch settings.Change) 
 	return s, err
 }
 
-// local calls f with a client of the host's local socket.
-func (l *Lab) local(host string, f func(*api.Client) error) error {
+// Local gives a client of the host's local socket, who is its administrator. It may outlive the
+// agent. Close it.
+func (l *Lab) Local(host string) (*api.Client, error) {
 	m, err := l.host(host)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	c, err := api.NewClient(api.ClientOptions{Address: "unix:" + m.Path(agentSocket), Host: host})
+	return api.NewClient(api.ClientOptions{Address: "unix:" + m.Path(agentSocket), Host: host})
+}
+
+// local calls f with a client of the host's local socket.
+func (l *Lab) local(host string, f func(*api.Client) error) error {
+	c, err := l.Local(host)
 	if err != nil {
 		return err
 	}
