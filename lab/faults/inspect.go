@@ -30,8 +30,8 @@ type Baseline struct{ seen map[string]bool }
 const inventory = `
 find /run /tmp /var/tmp /srv/vms /srv/shared /var/lib/libvirt /etc/libvirt /var/lib/drover -xdev ! -type d -printf 'file %p\n' 2>/dev/null
 find /srv/vms /var/lib/drover ! -type d -printf 'file %p\n' 2>/dev/null
-find /run/drover /var/lib/libvirt /run/libvirt -mindepth 1 -type d -printf 'file %p\n' 2>/dev/null
-ss -xlH 2>/dev/null | awk '{print "unix socket " $5}'
+find /run/drover /var/lib/libvirt /run/libvirt -mindepth 1 -type d ! -path /run/drover/m -printf 'file %p\n' 2>/dev/null
+ss -xlH 2>/dev/null | awk '$5 ~ "^/" {print "unix socket " $5}'
 ss -tlnH 2>/dev/null | awk '{print "listening on " $4}'
 ss -tnH state established '( sport = :6600 or dport = :6600 )' 2>/dev/null | awk '{print "connection " $3 " " $4}'
 iptables -S 2>/dev/null | sed 's/^/firewall /'
@@ -56,6 +56,15 @@ func TakeBaseline(ctx context.Context, l *lab.Lab, host string) (Baseline, error
 		b.seen[line] = true
 	}
 	return b, err
+}
+
+// AllowShared takes disks of a VM that all hosts see as a part of the baseline.
+func (b Baseline) AllowShared(vm *lab.VM) {
+	for _, d := range vm.Disks {
+		if strings.HasPrefix(d.Path, lab.SharedDir+"/") {
+			b.seen["file "+d.Path] = true
+		}
+	}
 }
 
 // Inspect lists what a host has beyond its baseline, when residents are the VMs that
