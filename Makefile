@@ -9,6 +9,7 @@
 #   make bench     measure moves beside libvirt's own, both generations of QEMU (as root, some hours)
 #   make bench-quick   the same in a few minutes: two links, two guests, one round
 #   make bench-directory   measure the directory side: 500 hosts, 10,000 users (as root)
+#   make faults    break things at every phase of a move, some 550 cases, and write docs/faults.md (as root, some hours)
 #   make lab-up    raise the lab "demo"; make lab-down removes every trace of it
 #   make clean     remove build/
 
@@ -24,7 +25,7 @@ FUZZTIME ?= 10s
 TESTFLAGS ?=
 UID := $(shell id -u)
 
-.PHONY: all deps build install guest demo test lint unit fuzz bench bench-quick bench-report bench-directory lab-up lab-down clean
+.PHONY: all deps build install guest demo test lint unit fuzz bench bench-quick bench-report bench-directory faults faults-report lab-up lab-down clean
 
 all: build
 
@@ -99,6 +100,16 @@ bench-quick: build guest
 # A domain of 500 hosts and 10,000 users; writes build/bench-directory.json, fails when a target is missed.
 bench-directory: build
 	$(BUILD)/bin/drover-lab bench-directory
+
+# FAULTSFLAGS=--resume goes on with a run that was cut short, and tries again what was not as promised.
+FAULTSFLAGS ?=
+faults: build guest
+	CGO_ENABLED=0 go build -trimpath -tags faultinject -o $(BUILD)/bin/droverd-faultinject ./cmd/droverd
+	$(BUILD)/bin/drover-lab faults --out $(BUILD)/faults.json $(FAULTSFLAGS)
+	$(MAKE) faults-report
+
+faults-report:
+	$(BUILD)/bin/drover-lab faults-report --in $(BUILD)/faults.json
 
 lab-up: build guest
 	$(BUILD)/bin/drover-lab up
