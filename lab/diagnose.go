@@ -3,6 +3,8 @@ package lab
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 )
 
@@ -30,4 +32,13 @@ func (l *Lab) Diagnose(ctx context.Context) string {
 		}
 	}
 	return b.String()
+}
+
+// SaveLogs copies the logs of all members into a directory that is not there yet, and
+// adds Diagnose as guests.txt.
+func (l *Lab) SaveLogs(ctx context.Context, to string) error {
+	if err := os.CopyFS(to, os.DirFS(filepath.Join(l.Dir(), "logs"))); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(to, "guests.txt"), []byte(l.Diagnose(ctx)), 0o600)
 }

@@ -117,10 +117,7 @@ func keepLogs(t testing.TB, l *Lab) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	to := filepath.Join(os.TempDir(), "drover-lab-logs-"+l.Name())
-	err := os.CopyFS(to, os.DirFS(filepath.Join(l.Dir(), "logs")))
-	if err == nil {
-		err = os.WriteFile(filepath.Join(to, "guests.txt"), []byte(l.Diagnose(ctx)), 0o600)
-	}
+	err := l.SaveLogs(ctx, to)
 	if err != nil {
 		t.Logf("logs of the lab: %v", err)
 	}

@@ -3,36 +3,16 @@ package bench
 import (
 	"context"
 	"fmt"
-	"os"
-	"runtime"
 	"strconv"
 	"strings"
 
-	"drover/internal/version"
-	"drover/lab"
 )
 
 // environment notes what the figures depend on, and which ways are not to be had.
 func (b *bench) environment(ctx context.Context) error {
-	m := b.lab.Member(lab.HV01)
-	qemu, err := m.Run(ctx, "qemu-system-x86_64", "--version")
+	now, err := b.lab.Versions(ctx)
 	if err != nil {
 		return err
-	}
-	libvirt, err := m.Run(ctx, "libvirtd", "--version")
-	if err != nil {
-		return err
-	}
-	now := map[string]string{
-		"qemu":    strings.TrimPrefix(firstLine(qemu), "QEMU emulator version "),
-		"libvirt": strings.TrimPrefix(firstLine(libvirt), "libvirtd (libvirt) "),
-		"drover":  version.String(),
-		"kernel":  firstLine(read("/proc/sys/kernel/osrelease")),
-		"go":      runtime.Version(),
-		"cores":   strconv.Itoa(runtime.NumCPU()),
-		"cpu":     cpuModel(read("/proc/cpuinfo")),
-		"rootfs":  b.lab.Rootfs(),
-		"load":    firstLine(read("/proc/loadavg")),
 	}
 	if old := b.report.Versions; old != nil {
 		for _, key := range []string{"qemu", "libvirt", "cores", "rootfs"} {
@@ -69,26 +49,4 @@ func versionNumber(s string) int {
 		n = n*1000 + v
 	}
 	return n
-}
-
-func read(path string) string {
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return ""
-	}
-	return string(raw)
-}
-
-func firstLine(s string) string {
-	line, _, _ := strings.Cut(s, "\n")
-	return strings.TrimSpace(line)
-}
-
-func cpuModel(cpuinfo string) string {
-	for line := range strings.Lines(cpuinfo) {
-		if name, value, _ := strings.Cut(line, ":"); strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return runtime.GOARCH
 }
