@@ -10,6 +10,7 @@
 #   make bench-quick   the same in a few minutes: two links, two guests, one round
 #   make bench-directory   measure the directory side: 500 hosts, 10,000 users (as root)
 #   make faults    break things at every phase of a move, some 550 cases, and write docs/faults.md (as root, some hours)
+#   make soak      200 moves over three hosts with faults at random points (as root, up to an hour)
 #   make lab-up    raise the lab "demo"; make lab-down removes every trace of it
 #   make clean     remove build/
 
@@ -25,7 +26,7 @@ FUZZTIME ?= 10s
 TESTFLAGS ?=
 UID := $(shell id -u)
 
-.PHONY: all deps build install guest demo test lint unit fuzz bench bench-quick bench-report bench-directory faults faults-report lab-up lab-down clean
+.PHONY: all deps build install guest demo test lint unit fuzz bench bench-quick bench-report bench-directory faults faults-report soak lab-up lab-down clean
 
 all: build
 
@@ -110,6 +111,12 @@ faults: build guest
 
 faults-report:
 	$(BUILD)/bin/drover-lab faults-report --in $(BUILD)/faults.json
+
+# SOAKFLAGS="--seed 42" makes a run again. Writes build/soak.json; fails when a promise was broken or something has grown.
+SOAKFLAGS ?=
+soak: build guest
+	CGO_ENABLED=0 go build -trimpath -tags faultinject -o $(BUILD)/bin/droverd-faultinject ./cmd/droverd
+	$(BUILD)/bin/drover-lab soak --out $(BUILD)/soak.json $(SOAKFLAGS)
 
 lab-up: build guest
 	$(BUILD)/bin/drover-lab up
