@@ -22,7 +22,7 @@ func newFaultsReport() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				more = append(more, soak.Markdown(r))
+				more = append(more, "\n"+soak.Markdown(r))
 			}
 			return faults.WriteReport(in, out, more...)
 		},
