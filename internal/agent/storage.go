@@ -93,7 +93,7 @@ func (s diskStore) Reserve(vm string, memory, memoryAvailable uint64, files map[
 		disks()
 		return nil, err
 	}
-	return func() { disks(); mem() }, nil
+	return counted(func() { disks(); mem() }), nil
 }
 
 func (s diskStore) Create(ctx context.Context, path, format string, virtualBytes uint64, vm string) error {

@@ -55,6 +55,9 @@ func exhaustMemory(ctx context.Context, t *Target) error {
 	if err != nil {
 		return err
 	}
+	if err := preferred(before); err != nil {
+		return err
+	}
 	used, err := readNumber(g, "memory.usage_in_bytes", "memory.current")
 	if err != nil {
 		return err
@@ -92,10 +95,10 @@ func exhaustMemory(ctx context.Context, t *Target) error {
 	return err
 }
 
-// hog is a program in the group that takes memory and is not ended by the kernel.
+// hog is a program in the group that takes memory. It is the last that the kernel
+// ends, see preferred.
 func hog(ctx context.Context, group string) (end func(), err error) {
-	cmd := exec.CommandContext(ctx, "sh", "-c", fmt.Sprintf(
-		"echo -1000 > /proc/self/oom_score_adj; echo $$ > %s/cgroup.procs; head -c %dM /dev/zero | tail -c %dM > /dev/null; sleep 60", group, hogMiB, hogMiB))
+	cmd := exec.CommandContext(ctx, "sh", "-c", fmt.Sprintf("echo $$ > %s/cgroup.procs; head -c %dM /dev/zero | tail -c %dM > /dev/null; sleep 60", group, hogMiB, hogMiB))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return nil, err
@@ -104,6 +107,23 @@ func hog(ctx context.Context, group string) (end func(), err error) {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		_ = cmd.Wait()
 	}, nil
+}
+
+// preferred has the kernel end one of a host's programs rather than the hog, and a
+// QEMU first, which is the largest on every host. To protect the hog instead takes a
+// right that root in a container may lack.
+func preferred(processes map[int]string) error {
+	for pid, name := range processes {
+		score := "500"
+		if strings.HasPrefix(name, "qemu-") {
+			score = "1000"
+		}
+		err := os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte(score), 0)
+		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ESRCH) {
+			return err
+		}
+	}
+	return nil
 }
 
 // restoreMemory lifts the limit and starts what the kernel has ended, but for QEMUs.

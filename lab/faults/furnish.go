@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -49,10 +50,19 @@ func Unfurnish(l *lab.Lab) {
 
 // StartAgent starts the agent of a furnished host.
 func StartAgent(ctx context.Context, l *lab.Lab, host string, env ...string) error {
+	// That of an agent that was killed is about nothing any more.
+	if err := os.Remove(reservedFile(l, host)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
 	if err := l.StartAgent(ctx, host, append([]string{holdEnv}, env...)...); err != nil {
 		return err
 	}
 	return place(l, host)
+}
+
+// reservedFile is where an agent that can be held says how many reservations it holds.
+func reservedFile(l *lab.Lab, host string) string {
+	return filepath.Join(l.Member(host).Path(holdDir), "reserved")
 }
 
 // StartLibvirt starts libvirt on a furnished host.

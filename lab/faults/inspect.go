@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"fmt"
+	"os"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -28,7 +29,7 @@ type Baseline struct{ seen map[string]bool }
 
 // inventory prints one line for each thing that a move could leave behind.
 const inventory = `
-find /run /tmp /var/tmp /srv/vms /srv/shared /var/lib/libvirt /etc/libvirt /var/lib/drover -xdev ! -type d -printf 'file %p\n' 2>/dev/null
+find /run /tmp /var/tmp /srv/vms /srv/shared /var/lib/libvirt /etc/libvirt /var/lib/drover -xdev ! -type d ! -path '/run/drover-hold/*' -printf 'file %p\n' 2>/dev/null
 find /srv/vms /var/lib/drover ! -type d -printf 'file %p\n' 2>/dev/null
 find /run/drover /var/lib/libvirt /run/libvirt -mindepth 1 -type d ! -path /run/drover/m -printf 'file %p\n' 2>/dev/null
 ss -xlH 2>/dev/null | awk '$5 ~ "^/" {print "unix socket " $5}'
@@ -73,6 +74,9 @@ func Inspect(ctx context.Context, l *lab.Lab, host string, b Baseline, residents
 	var left Leftovers
 	if err := unfinished(ctx, l, host, &left); err != nil {
 		return left, err
+	}
+	if n, err := os.ReadFile(reservedFile(l, host)); err == nil && string(n) != "0" {
+		left.Ours = append(left.Ours, fmt.Sprintf("%s reservations of memory and disk space", n))
 	}
 	ids, err := domains(ctx, l, host)
 	if err != nil {

@@ -94,12 +94,12 @@ const vmName = "APP01"
 // to be copied.
 func smallVM(storage bool) lab.VMOptions {
 	p := guest.DefaultParams()
-	p.Memory, p.Rewrite = 48<<20, 4<<20
+	p.Memory, p.Rewrite, p.Verify = 24<<20, 2<<20, 8<<20
 	disk := lab.VMDisk{Path: lab.SharedDir + "/" + vmName + ".qcow2", MiB: 48}
 	if storage {
 		disk.Path = ""
 	}
-	return lab.VMOptions{Name: vmName, Number: 101, MemoryMiB: 192, Disks: []lab.VMDisk{disk}, Params: &p}
+	return lab.VMOptions{Name: vmName, Number: 101, MemoryMiB: 128, Disks: []lab.VMDisk{disk}, Params: &p}
 }
 
 // boot starts a VM anew on a host.
@@ -130,7 +130,7 @@ func (s *site) observe(ctx context.Context) (err error) {
 	if s.watch, err = s.Observe(s.vm); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("the guest does not come up"))
+	ctx, cancel := context.WithTimeoutCause(ctx, 4*time.Minute, errors.New("the guest does not come up"))
 	defer cancel()
 	_, err = s.watch.Alive(ctx)
 	return err
