@@ -87,6 +87,7 @@ type Manager struct {
 	base     context.Context // ends when running moves must end
 	stop     context.CancelCauseFunc
 	wg       sync.WaitGroup
+	late     sync.WaitGroup // see run.endLater; nothing is added once wg is done
 }
 
 // NewManager makes a Manager. Run must be called before moves are taken.
@@ -146,6 +147,7 @@ func (m *Manager) Drain(ctx context.Context) {
 	}
 	m.stop(fault.New(fault.ShuttingDown, m.opt.Host))
 	<-idle
+	m.late.Wait()
 }
 
 // begin registers a move of this host, refusing a second one of the same VM.

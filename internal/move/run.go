@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
+
 	"drover/internal/fault"
 	"drover/internal/store"
 	"drover/internal/virt"
@@ -141,7 +143,7 @@ func (r *run) happened(rec Record, seq int64, e Event) {
 // journal writes record and events in one durable transaction; events of no phase
 // are of the record's. The caller holds mu.
 func (r *run) journal(events ...Event) error {
-	now := r.m.opt.Now()
+	now, before := r.m.opt.Now(), r.seq
 	r.rec.Updated = now
 	for i := range events {
 		r.seq++
@@ -156,6 +158,7 @@ func (r *run) journal(events ...Event) error {
 		err = r.m.opt.Store.PutMove(ctx, row, evs...)
 	}
 	if err != nil {
+		r.seq = before // the numbers have no gaps
 		return fault.Wrap(err, fault.StoreFailed, r.m.opt.Host)
 	}
 	if r.rec.Waiting != nil {
@@ -265,8 +268,12 @@ func (r *run) end(err error) {
 	r.mu.Lock()
 	now := r.m.opt.Now()
 	r.rec.Phase, r.rec.Ended, r.rec.Error = final, &now, fault.From(err)
-	jerr := r.journal(Event{Kind: EventEnd, Summary: r.rec.Summary, Error: r.rec.Error})
+	last := Event{Kind: EventEnd, Summary: r.rec.Summary, Error: r.rec.Error}
+	jerr := r.journal(last)
 	r.mu.Unlock()
+	if jerr != nil {
+		r.m.late.Go(func() { r.endLater(last) })
+	}
 	if r.m.opt.Ended != nil {
 		r.m.opt.Ended(r.record())
 	}
@@ -277,6 +284,29 @@ func (r *run) end(err error) {
 		r.log.Warn("move ended", "phase", final, "error", err, "code", r.rec.Error.Code)
 	default:
 		r.log.Info("move ended", "phase", final)
+	}
+}
+
+// endLater goes on trying to write a move's end until the journal has it or this agent
+// stops. Without it the move would be unfinished for whoever asks until the next start.
+func (r *run) endLater(last Event) {
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = r.m.opt.RetryInterval, 30*time.Second
+	for {
+		t := time.NewTimer(pause.NextBackOff())
+		select {
+		case <-t.C:
+		case <-r.m.base.Done():
+			t.Stop()
+			return
+		}
+		r.mu.Lock()
+		err := r.journal(last)
+		r.mu.Unlock()
+		if err == nil {
+			r.log.Info("end of move journalled after all")
+			return
+		}
 	}
 }
 

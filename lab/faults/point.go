@@ -93,9 +93,9 @@ func setClock(l *lab.Lab, host string, off time.Duration) error {
 	return os.Rename(file+".new", file)
 }
 
-// until asks every 20 ms until there is no error, or gives the last one when ctx ends.
+// until asks ten times a second until there is no error, or gives the last one when ctx ends.
 func until(ctx context.Context, what string, ready func(context.Context) error) error {
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	var last error
 	for {

@@ -29,7 +29,7 @@ type trial struct {
 const (
 	standLimit  = 90 * time.Second
 	applyLimit  = 45 * time.Second
-	settleLimit = 4 * time.Minute
+	settleLimit = 150 * time.Second
 	tidyLimit   = 45 * time.Second
 	verifyLimit = 2 * time.Minute
 )
