@@ -43,6 +43,9 @@ func (r *run) conclude(ctx context.Context, s *soak.Step, tried ...*attempt) err
 			return err
 		}
 		s.Made = append(s.Made, made)
+		if made.Phase != record.Done && (s.Plan.Fault == soak.None || s.Missed && len(s.Notes) == 0 && !a.beside) {
+			r.broken(soak.Broken{Step: s.Plan.Step, VM: a.VM, Move: a.id, What: fmt.Sprintf("failed without a fault: %s %s", made.Code, made.Error)})
+		}
 		r.say("  %s: %s %s, on %s, silent for %d ms, settled after %.1f s", a.VM, made.Phase, made.Code, made.Host, made.BlackoutMS, float64(s.SettledMS)/1000)
 	}
 	if err := r.tidy(ctx, s); err != nil {
@@ -140,7 +143,7 @@ func (r *run) outcome(ctx context.Context, s *soak.Step, a *attempt) (soak.Made,
 		}
 		if err == nil && side.role == record.Source {
 			if made.Phase = rec.Phase; rec.Error != nil {
-				made.Code = string(rec.Error.Code)
+				made.Code, made.Error = string(rec.Error.Code), rec.Error.Error()
 			}
 		}
 	}
