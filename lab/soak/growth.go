@@ -36,7 +36,7 @@ const (
 // JournalAllowance is what one move may add to a host's journal, with its events, the
 // audit and the event log. The agent forgets moves after 90 days but never the last
 // 1000, so 1000 times what is measured is what a quiet host keeps for good.
-const JournalAllowance = 96 << 10
+const JournalAllowance = 32 << 10
 
 // Sample is what the agent of a host took after so many moves of that host.
 type Sample struct {

@@ -14,7 +14,7 @@ func Markdown(r *Result) string {
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("## Long run\n")
 	line("%d moves of %d VMs over three hosts in %s, with faults at random points; seed %d, begun %s. The same again: `%s`.\n",
-		r.Moves, len(r.VMs), r.Duration().Round(time.Second), r.Seed, r.Started.UTC().Format(time.DateTime+" UTC"), r.Replay(0))
+		r.Moves, len(r.VMs), r.Duration().Round(time.Second), r.Seed, r.Started.UTC().Format(time.DateTime+" UTC"), r.Replay(r.Only))
 	if r.Stopped != "" {
 		line("It ended early: %s.\n", r.Stopped)
 	}
@@ -58,6 +58,9 @@ func (r *Result) faultTable(line func(string, ...any)) {
 func seconds(ms int64) string { return fmt.Sprintf("%.1f s", float64(ms)/1000) }
 
 func (r *Result) growthTable(line func(string, ...any)) {
+	if len(r.Growth) == 0 { // a single step
+		return
+	}
 	line("| host | what | after the warm-up | at the end | allowed | moves of the host between |\n|---|---|---|---|---|---|")
 	for _, f := range r.Growth {
 		after := amount(f.After, f.Unit)
