@@ -106,8 +106,8 @@ func TestFailureOfAnotherHostIsMadeFitToBeShown(t *testing.T) {
 		args[strings.Repeat("k", i)] = strings.Repeat("v", 10000)
 	}
 	for name, p := range map[string]fault.Problem{
-		"known code":   {Code: fault.StorageFull, Host: "HV02\r\n", Args: args, Cause: strings.Repeat("why\n", 1<<20)},
-		"unknown code": {Code: fault.Code(strings.Repeat("c\n", 1<<20)), Detail: strings.Repeat("\u202e", 1<<20)},
+		"known code":   {Code: fault.StorageFull, Host: "HV02\r\n", Args: args, Cause: strings.Repeat("why\n", 1<<16)},
+		"unknown code": {Code: fault.Code(strings.Repeat("c\n", 1<<16)), Detail: strings.Repeat("\u202e", 1<<16)},
 		"no arguments": {Code: fault.StorageFull},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -238,6 +238,16 @@ func TestSerialLogIsPutWhereThisHostWants(t *testing.T) {
 	}
 }
 
+// libvirt makes a channel's socket where it wants; the source has no say in it.
+func TestChannelsToSocketsOfTheHostLoseThem(t *testing.T) {
+	x := strings.Replace(readTestdata(t, "q35.xml"), "<memballoon model='virtio'/>", `<channel type='unix'><source mode='connect' path='/run/docker.sock'/><target type='virtio' name='x'/></channel>`+
+		`<channel type='unix'><source mode='bind' path='/etc/cron.d/x'/><target type='virtio' name='y'/></channel>`, 1)
+	a, err := Domain([]byte(x), policy())
+	if err != nil || strings.Contains(a.XML, "docker") || strings.Contains(a.XML, "cron.d") || !strings.Contains(a.XML, `name="y"`) {
+		t.Errorf("%v\n%s", err, a.XML)
+	}
+}
+
 // cookiePolicy fits the domain of the recorded cookies.
 func cookiePolicy() Policy {
 	p := policy()
