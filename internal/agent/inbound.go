@@ -46,7 +46,8 @@ func (d *doorman) serve(ctx context.Context, u *stream.Unauthenticated) {
 		return c.Peer, err
 	})
 	if err != nil {
-		d.log.Warn("migration connection refused", "remote", remote, "error", err, "code", fault.From(err).Code)
+		// Whoever reaches the port can be refused at will: the event is bounded, this is not.
+		d.log.Debug("migration connection refused", "remote", remote, "error", err, "code", fault.From(err).Code)
 		d.events.connectionRefused(remote.String(), err)
 		return
 	}

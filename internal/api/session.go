@@ -154,7 +154,8 @@ func (s *Server) signIn(ctx context.Context, in *sessionInput) (*sessionOutput, 
 	}
 	if err != nil {
 		err = s.refused(err)
-		s.o.Log.Warn("sign-in refused", "remote", conn.RemoteAddr().String(), "error", err)
+		// Whoever reaches the port can be refused at will: Refused bounds what it tells.
+		s.o.Log.Debug("sign-in refused", "remote", conn.RemoteAddr().String(), "error", err)
 		s.tellRefused(Refusal{Remote: conn.RemoteAddr().String(), Request: "sign-in", Err: err})
 	}
 	s.metrics.signIn(err)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,8 +29,9 @@ type env struct {
 	opt  DialOptions
 	ctl  chan *Unauthenticated
 	ctx  context.Context
-	// unregister ends the session at the listener.
+	// unregister ends the session at the listener, and end the listener.
 	unregister func()
+	end        func() error
 }
 
 func newEnv(t testing.TB, timing Timing, change ...func(*ListenOptions)) *env {
@@ -65,14 +67,21 @@ func newEnv(t testing.TB, timing Timing, change ...func(*ListenOptions)) *env {
 	e.opt = DialOptions{Local: netip.MustParseAddr("127.0.0.1"), Remote: e.ln.Addrs()[0], Host: "HV01", Timing: timing}
 	ran := make(chan error, 1)
 	go func() { ran <- e.ln.Run(ctx) }()
-	t.Cleanup(func() {
+	e.end = sync.OnceValue(func() error {
 		e.unregister()
 		cancel()
-		if err := <-ran; err != nil {
-			t.Errorf("Run: %v", err)
-		}
+		return <-ran
 	})
+	t.Cleanup(func() { e.stop(t) })
 	return e
+}
+
+// stop waits until nothing of the listener runs any more. It is safe twice.
+func (e *env) stop(t testing.TB) {
+	t.Helper()
+	if err := e.end(); err != nil {
+		t.Errorf("Run: %v", err)
+	}
 }
 
 // pair is one attached stream, as the opener and as the listener has it.

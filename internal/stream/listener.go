@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"drover/internal/fault"
 	"drover/internal/gate"
 )
@@ -55,6 +57,8 @@ type Listener struct {
 	o    ListenOptions
 	tls  *tls.Config
 	gate *gate.Gate // of connections that have not proved anything
+	// warnings bounds what strangers can have written into the log.
+	warnings *rate.Limiter
 	// deviceOf is the function of that name, but in tests.
 	deviceOf func(netip.Addr) device
 	// changes is a reason to look at the addresses; one is enough.
@@ -87,7 +91,7 @@ func Listen(ctx context.Context, o ListenOptions) (*Listener, error) {
 	}
 	o.Timing = o.Timing.withDefaults()
 	l := &Listener{
-		o: o, changes: make(chan struct{}, 1),
+		o: o, changes: make(chan struct{}, 1), warnings: rate.NewLimiter(rate.Every(time.Minute), 20),
 		sessions: make(map[[16]byte]*Session), bound: make(map[netip.Addr]*boundAddr),
 		failed: make(map[netip.Addr]string), deviceOf: deviceOf,
 		tls: &tls.Config{
@@ -342,7 +346,9 @@ func (l *Listener) claim(conn *tls.Conn, who names, kind Kind) (*Session, claim,
 		s = &Session{id: id}
 	}
 	if !hmac.Equal(mac, s.mac("client", exp, c)) || !known || c.kind != kind {
-		l.o.Log.Warn("data connection without a right to its session", "remote", who.peer)
+		if l.warnings.Allow() {
+			l.o.Log.Warn("data connection without a right to its session", "remote", who.peer)
+		}
 		return nil, c, nil, fault.New(fault.SessionUnknown, who.host)
 	}
 	return s, c, exp, nil

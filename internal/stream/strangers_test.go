@@ -6,7 +6,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -195,5 +197,22 @@ func TestAuthenticatedConnectionsDoNotCount(t *testing.T) {
 	for i := range 3 {
 		e.pair(t, KindDisk, uint32(i))
 		eventually(t, "the place of a data stream to be free", func() bool { return e.ln.Strangers().Count() == 0 })
+	}
+}
+
+// Whoever reaches the port can be refused without end; the log does not grow with it.
+func TestStrangersDoNotFillTheLog(t *testing.T) {
+	var log bytes.Buffer
+	e := newEnv(t, Timing{}, func(o *ListenOptions) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	id, secret := NewSessionKey()
+	wrong := NewSession(id, secret, "HV02")
+	for i := range 60 {
+		if _, err := wrong.DialData(e.ctx, e.opt, KindMemory, uint32(i)); err == nil {
+			t.Fatal("a wrong session was taken")
+		}
+	}
+	e.stop(t)
+	if n := strings.Count(log.String(), "\n"); n == 0 || n > 25 {
+		t.Errorf("%d lines:\n%s", n, log.String())
 	}
 }
