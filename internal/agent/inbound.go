@@ -110,24 +110,20 @@ func (d *doorman) identify(ctx context.Context, e exchange) (move.Caller, error)
 	return c, nil
 }
 
-// accept verifies one ticket. The name on a ticket is not protected, all service
-// names of an account being equal to it; what the KDC has signed is the name in
-// the PAC's delegation info, and that must be of the wanted class.
+// accept verifies one ticket for a class of service. That it is delegated for that,
+// and not for another service of this account, the KDC has signed.
 func (d *doorman) accept(ctx context.Context, e exchange, class string) (krb.Identity, bool, error) {
 	var a wire.Auth
 	if err := e.hear(ctx, wire.KindAuth, &a); err != nil {
 		return krb.Identity{}, false, err
 	}
 	binding := krb.Binding(e.x.ExporterBinding())
-	kc, token, err := d.kerberos.Accept(a.Token, binding)
+	kc, token, err := d.kerberos.Accept(a.Token, binding, class)
 	if err != nil {
 		return krb.Identity{}, false, err
 	}
 	id := kc.Identity()
 	if id.Delegated {
-		if !strings.EqualFold(spn.Class(id.ProxyTarget), class) {
-			return id, false, fault.New(fault.AuthRefused, d.host, "reason", fmt.Sprintf("the ticket is delegated for %q, not for %q", id.ProxyTarget, class))
-		}
 		if err := d.roles.require(d.host, id, roleOperator); err != nil {
 			return id, false, err
 		}

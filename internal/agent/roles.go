@@ -10,6 +10,7 @@ import (
 	"drover/internal/config"
 	"drover/internal/fault"
 	"drover/internal/krb"
+	"drover/internal/spn"
 )
 
 const (
@@ -73,6 +74,10 @@ func (r roles) local(u *user.User, gid uint32) []api.Role {
 	})
 }
 
+// apiService is what operators call the API. Hosts that act for them call it by the
+// service that they have a ticket for.
+const apiService = "HTTP"
+
 // acceptor signs operators in to the API.
 type acceptor struct {
 	kerberos *krb.Host
@@ -81,7 +86,7 @@ type acceptor struct {
 
 // Accept implements api.Acceptor.
 func (a acceptor) Accept(token, binding []byte) (reply, proof []byte, caller api.Caller, err error) {
-	c, reply, err := a.kerberos.Accept(token, binding)
+	c, reply, err := a.kerberos.Accept(token, binding, apiService, spn.Migration)
 	if err != nil {
 		return nil, nil, api.Caller{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/go-krb5/krb5/types"
 
 	"drover/internal/fault"
+	"drover/internal/spn"
 )
 
 const maxToken = 256 << 10
@@ -24,20 +26,26 @@ const maxToken = 256 << 10
 // for none. A token that was not made for this TLS session is refused, and so is
 // an empty binding: whoever has none must say so by AcceptUnbound.
 //
+// services are the classes of services ("HTTP") that the token may be meant for; none:
+// any of the account. The name on a ticket is not protected, whoever holds it can write
+// another over it; what keeps a token that was made for another service from being used
+// here is the binding. Of a delegated ticket the KDC has signed what it is for, and that
+// counts too.
+//
 // Faults: authentication-refused, tls-binding-mismatch, ticket-replayed,
 // ticket-expired, clock-skew, keytab-stale, agent-without-keytab.
-func (h *Host) Accept(token []byte, binding Binding) (*Context, []byte, error) {
+func (h *Host) Accept(token []byte, binding Binding, services ...string) (*Context, []byte, error) {
 	if len(binding) != bindingSize {
 		return nil, nil, fault.Wrap(fmt.Errorf("binding has %d bytes, want %d", len(binding), bindingSize), fault.BindingMismatch, h.name)
 	}
-	return h.accept(token, binding)
+	return h.accept(token, binding, services)
 }
 
 // AcceptUnbound is Accept for a connection without TLS. Nothing then says that the
 // token was meant for this connection.
-func (h *Host) AcceptUnbound(token []byte) (*Context, []byte, error) { return h.accept(token, nil) }
+func (h *Host) AcceptUnbound(token []byte) (*Context, []byte, error) { return h.accept(token, nil, nil) }
 
-func (h *Host) accept(token []byte, binding Binding) (c *Context, reply []byte, err error) {
+func (h *Host) accept(token []byte, binding Binding, services []string) (c *Context, reply []byte, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			c, reply, err = nil, nil, h.refused(fmt.Errorf("parser panic: %w", errToken))
@@ -61,7 +69,7 @@ func (h *Host) accept(token []byte, binding Binding) (c *Context, reply []byte, 
 	if err != nil {
 		return nil, nil, h.refused(err)
 	}
-	c, reply, err = h.acceptAPReq(&req, binding)
+	c, reply, err = h.acceptAPReq(&req, binding, services)
 	if err != nil {
 		return nil, nil, h.refused(err)
 	}
@@ -82,8 +90,11 @@ func (h *Host) refused(err error) error {
 
 // acceptAPReq is RFC 4120 3.2.3, RFC 4121 4.1, and the checks that the library
 // leaves out.
-func (h *Host) acceptAPReq(req *messages.APReq, binding Binding) (*Context, []byte, error) {
+func (h *Host) acceptAPReq(req *messages.APReq, binding Binding, services []string) (*Context, []byte, error) {
 	now := h.client.now()
+	if err := h.meant(nameString(req.Ticket.SName), services); err != nil {
+		return nil, nil, err
+	}
 	enc, key, err := h.openTicket(&req.Ticket)
 	if err != nil {
 		return nil, nil, err
@@ -102,6 +113,11 @@ func (h *Host) acceptAPReq(req *messages.APReq, binding Binding) (*Context, []by
 	id, err := identify(enc, key)
 	if err != nil {
 		return nil, nil, err
+	}
+	if id.Delegated {
+		if err := h.meant(id.ProxyTarget, services); err != nil {
+			return nil, nil, err
+		}
 	}
 	until := auth.CTime.Add(2 * h.skew())
 	switch err := h.replays.add(req.EncryptedAuthenticator.Cipher, now, until); {
@@ -127,10 +143,20 @@ func (h *Host) acceptAPReq(req *messages.APReq, binding Binding) (*Context, []by
 	return c, reply, err
 }
 
+// meant refuses a ticket for a service of another class. A ticket for the account
+// itself is for none.
+func (h *Host) meant(service string, classes []string) error {
+	class := spn.Class(spn.Plain(service))
+	if len(classes) == 0 || strings.EqualFold(class, h.account) || slices.ContainsFunc(classes, func(c string) bool { return strings.EqualFold(c, class) }) {
+		return nil
+	}
+	return fault.New(fault.AuthRefused, h.name, "reason", fmt.Sprintf("the ticket is for %.200q, which is another service", service))
+}
+
 func (h *Host) skew() time.Duration { return h.client.kdcs.skew() }
 
-// openTicket decrypts the ticket with the account's key. The service name on it
-// is not looked at: it is not authenticated.
+// openTicket decrypts the ticket with the account's key, which is the same for every
+// service name of the account.
 func (h *Host) openTicket(t *messages.Ticket) (*messages.EncTicketPart, types.EncryptionKey, error) {
 	key, err := h.acceptorKey(t)
 	if err != nil {

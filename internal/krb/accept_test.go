@@ -15,6 +15,7 @@ import (
 	"github.com/go-krb5/krb5/types"
 
 	"drover/internal/fault"
+	"drover/internal/spn"
 )
 
 var testBinding = Binding(bytes.Repeat([]byte{7}, 32))
@@ -241,6 +242,42 @@ func TestProxyTargetComesFromThePACOnly(t *testing.T) {
 	}
 	if got := c.Identity().ProxyTarget; got != "cifs/HV02" {
 		t.Errorf("proxy target %q, want the one in the PAC", got)
+	}
+}
+
+// All service names of an account have one key, so a ticket for another of its
+// services can be read here. Neither it nor a delegated one under another name is taken.
+func TestATicketForAnotherServiceOfTheAccountIsRefused(t *testing.T) {
+	migration := spn.Migration
+	for name, c := range map[string]struct {
+		sname     string // on the ticket
+		delegated string // in the PAC
+		wanted    []string
+		ok        bool
+	}{
+		"for the service":                       {migration + "/HV02", "", []string{migration}, true},
+		"in another case":                       {"http/hv02.lab.drover.test", "", []string{"HTTP", migration}, true},
+		"with Samba's escapes":                  {strings.ReplaceAll(migration, " ", `\ `) + "/HV02", "", []string{migration}, true},
+		"for the account itself":                {"HV02$", "", []string{"HTTP"}, true},
+		"for another service":                   {"cifs/HV02", "", []string{"HTTP", migration}, false},
+		"for a service that begins alike":       {"HTTPX/HV02", "", []string{"HTTP"}, false},
+		"for no service":                        {"HV02", "", []string{"HTTP"}, false},
+		"delegated":                             {migration + "/HV02", migration + "/HV02", []string{migration}, true},
+		"delegated for another, under its name": {"cifs/HV02", "cifs/HV02", []string{migration}, false},
+		"delegated for another, renamed":        {migration + "/HV02", "cifs/HV02", []string{migration}, false},
+		"delegated for the other, renamed":      {"cifs/HV02", migration + "/HV02", []string{"cifs"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := goodForge()
+			f.binding, f.sname = testBinding, strings.Split(c.sname, "/")
+			if c.delegated != "" {
+				f.pac.target, f.pac.transited = c.delegated, []string{"HV01$@" + testRealm}
+			}
+			_, _, err := testHost(t).Accept(f.token(t), testBinding, c.wanted...)
+			if c.ok && err != nil || !c.ok && !fault.Is(err, fault.AuthRefused) {
+				t.Error(err)
+			}
+		})
 	}
 }
 

@@ -84,7 +84,7 @@ func (f Files) Inspect(ctx context.Context, path, format string) (Image, error) 
 	if err := regular(path); err != nil {
 		return Image{}, f.failed(path, err)
 	}
-	out, err := run(ctx, "qemu-img", "info", "-U", "--output=json", "-f", format, "--", path)
+	out, err := qemuImg(ctx, nil, "info", "-U", "--output=json", "-f", format, "--", path)
 	if err != nil {
 		return Image{}, f.failed(path, err)
 	}
@@ -135,7 +135,7 @@ func (f Files) Create(ctx context.Context, path, format string, size uint64, vm 
 			return file.Truncate(int64(size))
 		}
 		// qemu-img keeps the file that it is given, with its owner and mode.
-		_, err := runWith(ctx, file, "qemu-img", "create", "-q", "-f", QCOW2, "--", inherited, strconv.FormatUint(size, 10))
+		_, err := qemuImg(ctx, file, "create", "-q", "-f", QCOW2, "--", inherited, strconv.FormatUint(size, 10))
 		return err
 	})
 }
@@ -254,17 +254,12 @@ func syncPath(path string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// run runs a tool to its end and gives its standard output; its errors are in
-// the error.
-func run(ctx context.Context, name string, args ...string) ([]byte, error) {
-	return runWith(ctx, nil, name, args...)
-}
-
-// runWith is run with a file, if there is one, which is then inherited.
-func runWith(ctx context.Context, file *os.File, name string, args ...string) ([]byte, error) {
+// qemuImg runs it to its end, with a file, if there is one, which it inherits, and
+// gives its standard output; its errors are in the error.
+func qemuImg(ctx context.Context, file *os.File, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, toolTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, name, args...)
+	cmd := exec.CommandContext(ctx, "qemu-img", args...)
 	cmd.WaitDelay = 2 * time.Second
 	if file != nil {
 		cmd.ExtraFiles = []*os.File{file}
@@ -273,9 +268,9 @@ func runWith(ctx context.Context, file *os.File, name string, args ...string) ([
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("%s %s: %w", name, args[0], context.Cause(ctx))
+			return nil, fmt.Errorf("qemu-img %s: %w", args[0], context.Cause(ctx))
 		}
-		return nil, fmt.Errorf("%s %s: %w: %s", name, args[0], err, lastLine(errs.String()))
+		return nil, fmt.Errorf("qemu-img %s: %w: %s", args[0], err, lastLine(errs.String()))
 	}
 	return out.Bytes(), nil
 }
