@@ -85,9 +85,15 @@ func (l *Lab) StartAgent(ctx context.Context, host string, env ...string) error 
 	if err != nil {
 		return err
 	}
+	argv := []string{AssetsDir + "/bin/" + l.state.Agent, "--config", config.DefaultPath}
+	if l.state.Unit != "" {
+		if argv, err = l.Confined(host, argv...); err != nil {
+			return err
+		}
+	}
 	err = m.Start(ctx, Service{
 		Name: AgentService,
-		Argv: []string{AssetsDir + "/bin/" + l.state.Agent, "--config", config.DefaultPath},
+		Argv: argv,
 		Env:  env,
 		Ready: func(ctx context.Context) error {
 			if err := dialUnix(ctx, m.Path(agentSocket)); err != nil {

@@ -45,6 +45,9 @@ type Options struct {
 	// gives the hosts' QEMUs certificates: what migration by libvirt alone needs, with which
 	// moves are compared. The product has neither.
 	LibvirtTCP bool
+	// Unit is the path of a systemd unit: agents run with the rights that it leaves them, see
+	// confine.py. "" leaves them all. For hosts on the machine's own packages.
+	Unit string
 	// NoAgents leaves droverd to StartAgent. Otherwise it is started where it is built.
 	NoAgents bool
 	// Tied makes the lab end with this process, however that ends.
@@ -137,6 +140,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Progress == nil {
 		o.Progress = func(string, ...any) {}
 	}
+	if o.Unit != "" && o.Rootfs != rootfsMachine {
+		return o, fmt.Errorf("rootfs %s has no Python, which Unit needs", o.Rootfs)
+	}
 	if o.Rootfs != rootfsMachine && o.Rootfs != rootfsTrixie {
 		return o, fmt.Errorf("rootfs %q: there are %q and %q", o.Rootfs, rootfsMachine, rootfsTrixie)
 	}
@@ -176,7 +182,7 @@ func raise(ctx context.Context, o Options) (*Lab, error) {
 	l := &Lab{
 		state: &state{
 			Name: o.Name, BootID: boot, Created: time.Now().UTC(), Rootfs: o.Rootfs, Directory: o.Directory,
-			Libvirt: o.Libvirt, LibvirtTCP: o.LibvirtTCP, Assets: o.Assets, Agent: o.Agent, Members: map[string]process{}, GroupSIDs: map[string]string{},
+			Libvirt: o.Libvirt, LibvirtTCP: o.LibvirtTCP, Assets: o.Assets, Agent: o.Agent, Unit: o.Unit, Members: map[string]process{}, GroupSIDs: map[string]string{},
 		},
 		children: map[string]*child{},
 	}

@@ -37,6 +37,7 @@ type state struct {
 	LibvirtTCP bool               `json:"libvirt_tcp,omitempty"`
 	Assets     string             `json:"assets"`
 	Agent      string             `json:"agent"`
+	Unit       string             `json:"unit,omitempty"`
 	Members    map[string]process `json:"members"`
 	// GroupSIDs are the security identifiers of the role groups by name.
 	GroupSIDs map[string]string `json:"group_sids"`

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -44,10 +45,9 @@ func Run(ctx context.Context, o Options) error {
 		o.Now = time.Now
 	}
 	cfg := o.Config
-	for _, dir := range []string{cfg.StateDir, cfg.RunDir} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return fmt.Errorf("directory of droverd: %w", err)
-		}
+	// QEMU, which may be another user, connects to sockets below the second.
+	if err := errors.Join(os.MkdirAll(cfg.StateDir, 0o700), os.MkdirAll(cfg.RunDir, 0o755)); err != nil {
+		return fmt.Errorf("directory of droverd: %w", err)
 	}
 	journal, err := store.Open(ctx, filepath.Join(cfg.StateDir, "drover.db"))
 	if err != nil {

@@ -43,7 +43,9 @@ func (h *Host) Accept(token []byte, binding Binding, services ...string) (*Conte
 
 // AcceptUnbound is Accept for a connection without TLS. Nothing then says that the
 // token was meant for this connection.
-func (h *Host) AcceptUnbound(token []byte) (*Context, []byte, error) { return h.accept(token, nil, nil) }
+func (h *Host) AcceptUnbound(token []byte) (*Context, []byte, error) {
+	return h.accept(token, nil, nil)
+}
 
 func (h *Host) accept(token []byte, binding Binding, services []string) (c *Context, reply []byte, err error) {
 	defer func() {

@@ -20,7 +20,7 @@ import (
 // fakeKDC answers what the test tells it to. It issues tickets that nobody can
 // use; what is tested is the client's side. The real one is in the lab tests.
 type fakeKDC struct {
-	t    *testing.T
+	t    testing.TB
 	addr string
 
 	mu         sync.Mutex

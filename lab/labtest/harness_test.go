@@ -48,6 +48,7 @@ func startSite(t *testing.T, o lab.Options) *site {
 			t.Fatalf("%s has no agent (%v): `make build` and `make unit` build bin/%s", m.Name, err, agentProgram)
 		}
 	}
+	s.guardLogs(t)
 	s.signIn(t, lab.UserOperator)
 	return s
 }

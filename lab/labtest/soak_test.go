@@ -32,6 +32,9 @@ func TestTwentyMoves(t *testing.T) {
 		}
 	}
 	vm.verify(t)
+	for _, h := range twoHosts { // whose umask hides nothing
+		s.assertStatePrivate(t, h)
+	}
 	s.assertTidy(t, lab.HV01)
 	s.assertClean(t, vm, lab.HV02)
 	// What ends by itself, such as idle connections, has a while to do so.
