@@ -24,6 +24,9 @@ func Missing(o Options) error {
 	if o.Unjoined && o.Rootfs != rootfsTrixie {
 		programs["adcli"] = "adcli"
 	}
+	if o.Unit != "" {
+		programs["systemd-analyze"] = "systemd"
+	}
 	if o.needsTrixie() {
 		programs["debootstrap"] = "debootstrap"
 	}

@@ -17,8 +17,12 @@ const unitFile = "../../dist/droverd.service"
 // TestLeastPrivileges: agents that have what the unit leaves them, and no more, do
 // everything that a move asks for.
 func TestLeastPrivileges(t *testing.T) {
-	unit, err := filepath.Abs(unitFile)
+	text, err := os.ReadFile(unitFile)
 	if err != nil {
+		t.Fatal(err)
+	}
+	unit := filepath.Join(t.TempDir(), "droverd.service")
+	if err := os.WriteFile(unit, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s := startSite(t, lab.Options{Name: "gateleast", Hosts: twoHosts, Unit: unit})
@@ -57,6 +61,19 @@ func TestLeastPrivileges(t *testing.T) {
 		s.mustMove(t, vm, lab.HV01, lab.HV02)
 		vm.verify(t)
 	})
+	t.Run("the capability that is left is needed", func(t *testing.T) {
+		less := strings.Replace(string(text), "CapabilityBoundingSet=CAP_DAC_OVERRIDE\n", "CapabilityBoundingSet=\n", 1)
+		if less == string(text) {
+			t.Fatal("the unit leaves something else")
+		}
+		s.withUnit(t, unit, less, func() {
+			if rec, r := s.move(t, vm, lab.HV02, lab.HV01); r.Status == 0 {
+				t.Errorf("a move went well without: %+v", rec.Summary)
+			}
+		})
+		s.assertClean(t, vm, lab.HV01)
+		vm.verify(t)
+	})
 	t.Run("shut off", func(t *testing.T) {
 		s.virsh(t, lab.HV02, "destroy", vm.Name)
 		s.mustMove(t, vm, lab.HV02, lab.HV01)
@@ -64,10 +81,34 @@ func TestLeastPrivileges(t *testing.T) {
 	})
 	for _, h := range twoHosts {
 		s.assertStatePrivate(t, h)
-		if log, err := os.ReadFile(s.Member(h).LogPath(lab.AgentService)); err != nil || strings.Contains(string(log), "operation not permitted") {
-			t.Errorf("%s: %v; the log tells of something that was not permitted: %s", h, err, linesWith(string(log), "operation not permitted"))
+		log, err := os.ReadFile(s.Member(h).LogPath(lab.AgentService))
+		if denied := linesWith(string(log), "operation not permitted"); err != nil || denied != "" {
+			t.Errorf("%s: %v; the log tells of something that was not permitted: %s", h, err, denied)
 		}
 	}
+}
+
+// withUnit runs f while agents run with another unit.
+func (s *site) withUnit(t *testing.T, unit, text string, f func()) {
+	t.Helper()
+	before, err := os.ReadFile(unit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	restart := func(text []byte) {
+		t.Helper()
+		if err := os.WriteFile(unit, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, h := range twoHosts {
+			if err := s.RestartAgent(t.Context(), h); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	restart([]byte(text))
+	f()
+	restart(before)
 }
 
 func linesWith(text, part string) string {
@@ -87,8 +128,8 @@ func (s *site) assertConfined(t *testing.T, host string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER: bits 0, 1 and 3.
-	for _, line := range []string{"CapEff:\t000000000000000b", "CapBnd:\t000000000000000b", "NoNewPrivs:\t1", "Seccomp:\t2", "Umask:\t0066"} {
+	// CAP_DAC_OVERRIDE is bit 1.
+	for _, line := range []string{"CapEff:\t0000000000000002", "CapBnd:\t0000000000000002", "NoNewPrivs:\t1", "Seccomp:\t2", "Umask:\t0066"} {
 		if !strings.Contains(string(b), line+"\n") {
 			t.Errorf("droverd of %s has not %q:\n%s", host, line, b)
 		}
@@ -119,7 +160,8 @@ for name, f in {
     "the clock": lambda: call(libc.settimeofday, ctypes.byref(ctypes.create_string_buffer(16)), None),
     "a port below 1024": lambda: socket.create_server(("127.0.0.1", 81)),
     "a program": lambda: os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0),
-    "files of another user": lambda: os.chown("/srv/vms", 0, 0),
+    "the owner of a file": lambda: os.chown("/srv/vms/other", 0, 0),
+    "what belongs to another user": lambda: open("/srv/vms/other", "r+"),
 }.items():
     try:
         f()
@@ -131,12 +173,14 @@ for name, f in {
 // testNotLeft: the confinement that the moves run in is one. The last two of what is
 // tried must go through: programs are started, and images are QEMU's.
 func (s *site) testNotLeft(t *testing.T) {
+	s.run(t, lab.HV01, "install", "-m", "0600", "-o", "nobody", "/dev/null", "/srv/vms/other")
+	defer s.run(t, lab.HV01, "rm", "/srv/vms/other")
 	argv, err := s.Confined(lab.HV01, "/usr/bin/python3", "-c", notLeft)
 	if err != nil {
 		t.Fatal(err)
 	}
 	out, err := s.Member(lab.HV01).Run(t.Context(), argv...)
-	if want := "a program\nfiles of another user\n"; err != nil || out != want {
+	if want := "a program\nwhat belongs to another user\n"; err != nil || out != want {
 		t.Errorf("%v; went through: %q, want %q", err, out, want)
 	}
 }
