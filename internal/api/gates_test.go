@@ -2,6 +2,7 @@ package api
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -192,5 +193,45 @@ func TestTurnedOutDuringTheSignIn(t *testing.T) {
 	b.assertMetric(`drover_api_sign_ins_total{result="authentication-required"} 1`)
 	if n := b.server.gates.known.Count(); n != 0 {
 		t.Errorf("%d connections have signed in", n)
+	}
+}
+
+// To look costs libvirt and the journal something, and anybody may ask.
+func TestHealthIsLookedAtOnceForAll(t *testing.T) {
+	c := newChecks(time.Hour)
+	begun, end := make(chan struct{}, 100), make(chan struct{})
+	look := func(context.Context) []HealthCheck {
+		begun <- struct{}{}
+		<-end
+		return []HealthCheck{{Name: "journal", OK: true}}
+	}
+	answers := make(chan []HealthCheck)
+	for range 20 {
+		go func() { answers <- c.get(t.Context(), look) }()
+	}
+	<-begun
+	impatient, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got := c.get(impatient, look); len(got) != 1 || got[0].OK {
+		t.Errorf("not waited for, and well: %+v", got)
+	}
+	close(end)
+	for range 20 {
+		if got := <-answers; len(got) != 1 || !got[0].OK {
+			t.Errorf("%+v", got)
+		}
+	}
+	if n := len(begun); n != 0 {
+		t.Errorf("looked %d times more", n)
+	}
+	// What somebody saw who went away is for nobody else.
+	c = newChecks(time.Hour)
+	gone, leave := context.WithCancel(t.Context())
+	c.get(gone, func(context.Context) []HealthCheck {
+		leave()
+		return []HealthCheck{{Name: "journal", Reason: "cancelled"}}
+	})
+	if got := c.get(t.Context(), look); !got[0].OK {
+		t.Errorf("%+v", got)
 	}
 }

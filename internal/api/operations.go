@@ -115,7 +115,7 @@ func (s *Server) hello(context.Context, *none) (*body[Hello], error) {
 }
 
 func (s *Server) health(ctx context.Context, _ *none) (*healthOutput, error) {
-	h := Health{OK: true, Checks: s.o.Backend.Health(ctx)}
+	h := Health{OK: true, Checks: s.checks.get(ctx, s.o.Backend.Health)}
 	if h.Checks == nil {
 		h.Checks = []HealthCheck{}
 	}

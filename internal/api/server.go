@@ -53,6 +53,7 @@ type Options struct {
 
 	strangers    int // connections on which nobody has signed in
 	strangerTime time.Duration
+	checkEvery   time.Duration // the host's health
 }
 
 // Refusal is what somebody was not allowed.
@@ -73,6 +74,7 @@ func (s *Server) tellRefused(r Refusal) {
 type Server struct {
 	o       Options
 	gates   gates
+	checks  *checks
 	metrics *metrics
 	handler http.Handler
 	ready   chan struct{}
@@ -120,6 +122,7 @@ func NewServer(o Options) (*Server, error) {
 		o.strangers = maxStrangers
 	}
 	def(&o.strangerTime, strangerTime)
+	def(&o.checkEvery, checkEvery)
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()
 	}
@@ -130,7 +133,7 @@ func NewServer(o Options) (*Server, error) {
 		o.Now = time.Now
 	}
 	s := &Server{o: o, metrics: newMetrics(o.Registry), ready: make(chan struct{})}
-	s.gates = s.newGates()
+	s.gates, s.checks = s.newGates(), newChecks(o.checkEvery)
 	s.streams, s.stop = context.WithCancel(context.Background())
 	h, err := s.routes()
 	s.handler = h

@@ -220,7 +220,7 @@ func TestProblems(t *testing.T) {
 }
 
 func TestHealth(t *testing.T) {
-	b := start(t)
+	b := start(t, func(o *Options) { o.checkEvery = 1 })
 	b.backend.health = []HealthCheck{{Name: "journal", OK: true}, {Name: "libvirt", Reason: "no socket"}}
 	resp, body := ask(t, rawTLS(t, b.addr), "GET", "/healthz", "")
 	if resp.StatusCode != 503 || !strings.Contains(body, "no socket") || !strings.Contains(body, `"ok":false`) {
