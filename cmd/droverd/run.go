@@ -82,7 +82,7 @@ func serve(ctx context.Context, cfg *config.Config, stderr io.Writer) error {
 		return func() { _, _ = daemon.SdNotify(false, state) }
 	}
 	return agent.Run(ctx, agent.Options{
-		Config: cfg, Version: version.String(), Log: newLogger(cfg.Log, stderr), Inject: injector(), Now: clock(),
+		Config: cfg, Version: version.String(), Log: newLogger(cfg.Log, stderr), Inject: injector(), Now: clock(), LibvirtTimeout: patience(),
 		Ready: notify(daemon.SdNotifyReady), Stopping: notify(daemon.SdNotifyStopping),
 	})
 }

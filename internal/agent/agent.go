@@ -36,6 +36,8 @@ type Options struct {
 	Stopping func()
 	// Inject is handed to move.Options.Inject.
 	Inject func(context.Context, move.Role, move.Phase) error
+	// LibvirtTimeout, if set, bounds each call of libvirt; tests use it.
+	LibvirtTimeout time.Duration
 }
 
 // Run serves until ctx ends, then lets running moves end within the configured
@@ -69,7 +71,8 @@ func Run(ctx context.Context, o Options) error {
 // serve composes the agent and runs it.
 func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.Host, identity *stream.Identity) error {
 	cfg := o.Config
-	local := virt.New(virt.Config{Socket: cfg.Libvirt.Socket, Name: cfg.Host, Log: o.Log})
+	local := virt.New(virt.Config{Socket: cfg.Libvirt.Socket, Name: cfg.Host, Log: o.Log,
+		CallTimeout: o.LibvirtTimeout, LongCallTimeout: 2 * o.LibvirtTimeout})
 	disks, err := newDiskStore(cfg)
 	if err != nil {
 		return err
@@ -88,7 +91,7 @@ func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.H
 	reasons := &explainer{kerberos: kerberos, log: o.Log}
 	moves := move.NewManager(move.Options{
 		Host: cfg.Host, RunDir: cfg.RunDir, Settings: kept.get, Roots: cfg.Storage.Roots,
-		Hypervisor: hypervisor{Host: local, cfg: cfg, roots: disks.roots.Dirs()}, Storage: disks, Store: journal, Log: o.Log, Inject: o.Inject,
+		Hypervisor: hypervisor{Host: local, cfg: cfg, roots: disks.roots.Dirs()}, Storage: disks, Store: journal, Log: o.Log, Inject: o.Inject, LibvirtGrace: 3 * o.LibvirtTimeout,
 		Ended:    func(rec move.Record) { metrics.observe(rec); events.ended(rec) },
 		Happened: events.happened, Waits: events.waits, Measurer: &measurer{encoders: coder.host.Encoders},
 		Connector: &connector{host: cfg.Host, settings: kept.get, kerberos: kerberos, now: o.Now,

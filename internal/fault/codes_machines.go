@@ -6,6 +6,8 @@ const (
 	VMMoving           Code = "vm-already-moving"
 	VMBusy             Code = "vm-busy"
 	VMState            Code = "vm-state"
+	VMStopped          Code = "vm-stopped"
+	VMChanged          Code = "vm-changed"
 	VMTransient        Code = "vm-transient"
 	VMNameTaken        Code = "vm-name-taken"
 	VMUUIDTaken        Code = "vm-uuid-taken"
@@ -39,6 +41,14 @@ var machines = []Entry{
 		"VM {vm} on {host} is {state}",
 		"Running and paused VMs move with their memory, shut-off VMs by definition and storage. In other states (crashed, being shut down, suspended by its own power management) none of these is safe.",
 		"bring it to running or shut off first: `virsh domstate --reason {vm}`"},
+	{VMStopped, ClassRefused, 0, "VM stopped while it was moved",
+		"VM {vm} on {host} stopped while it was being moved: it is {state}",
+		"Its own system shut down or crashed, or somebody ended it with virsh. Nothing of it is on the destination, and its definition is where it was unless it was undefined.",
+		"see what ended it: `virsh domstate --reason {vm}` on {host}; `drover move` moves it as it is, also shut off"},
+	{VMChanged, ClassRefused, 0, "VM was changed while it was moved",
+		"VM {vm} on {host} was changed after the move was agreed: {change}",
+		"A snapshot, a changed disk or a new name makes another VM of it than the one that the destination agreed to. It runs on at the source.",
+		"look at it, then start the move again: `virsh domblklist {vm}`, `virsh snapshot-list {vm}`"},
 	{VMTransient, ClassRefused, 0, "VM is not persistent",
 		"VM {vm} on {host} is transient: it has no definition on disk",
 		"After a failure a transient VM could not be brought back, so it is not moved.",

@@ -11,6 +11,8 @@ const (
 	TransferFailed  Code = "transfer-failed"
 	FinishFailed    Code = "finish-failed"
 	ConfirmFailed   Code = "confirm-failed"
+	TakeBackFailed  Code = "take-back-failed"
+	LeftoversRemain Code = "leftovers-remain"
 	MoveInterrupted Code = "move-interrupted"
 )
 
@@ -51,6 +53,14 @@ var transfer = []Entry{
 		"VM {vm} runs on {destination}; {host} could not remove its own copy",
 		"The move is done, but the paused copy or the old files are still on the source.",
 		"remove what the cause names (see `journalctl -u droverd` on {host}); droverd goes on trying, and after a restart too"},
+	{TakeBackFailed, ClassUnavailable, 0, "Source could not take the VM back yet",
+		"{host} could not let VM {vm} run on yet after its move failed",
+		"libvirt on the source did not do what undoes its part of the move. The VM may stand still until it does.",
+		"see that libvirt answers: `virsh domstate --reason {vm}` on {host}; droverd goes on trying, and after a restart too"},
+	{LeftoversRemain, ClassUnavailable, 0, "Destination could not clean up yet",
+		"{host} could not remove yet what is left of VM {vm}, whose move to it failed",
+		"libvirt on the destination did not tell what it has of the VM, or its files could not be removed. The VM is at the source.",
+		"see that libvirt answers: `virsh list --all` on {host}; droverd goes on trying, and after a restart too"},
 	{MoveInterrupted, ClassUnavailable, 0, "Move was interrupted",
 		"move {move} of VM {vm} was interrupted in phase {phase}: {reason}",
 		"An agent stopped in the middle. After its restart it settled the move; the VM runs at the source.",

@@ -90,7 +90,11 @@ func (d *destination) Run(ctx context.Context) (err error) {
 		if errors.Is(err, errLeave) {
 			d.keep() // whose the disks are is not known yet
 		}
-		d.unwind()
+		if d.unwind(); d.owed && !errors.Is(err, errLeave) {
+			if left := d.clearAtLast(ctx); left != nil {
+				err = left
+			}
+		}
 	}()
 	if err := d.opened(ctx); err != nil {
 		return d.refused(ctx, err)
@@ -268,7 +272,7 @@ func (d *destination) prepareQEMU(ctx context.Context, dir string, cookie []byte
 	if err != nil {
 		return withFault(err, fault.PrepareFailed, d.m.opt.Host, "vm", d.rec.VM)
 	}
-	d.vms = append(d.vms, d.acquired("incoming VM", func(ctx context.Context) error { return d.stopIncoming(ctx, inc) }))
+	d.vms = append(d.vms, d.owe("incoming VM", func(ctx context.Context) error { return d.stopIncoming(ctx, inc) }))
 	for kind, most := range map[string]int{StreamMemory: d.offer.Connections + spareStreams, StreamDisk: diskStreams * len(d.offer.Disks)} {
 		if err := d.conn.Attach(kind, 0, filepath.Join(dir, kind+".sock"), most); err != nil {
 			return err

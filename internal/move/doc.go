@@ -25,6 +25,8 @@
 //   - The destination journals finish before it lets the VM run, and abandoned
 //     before it answers that it did not. Either is final for the move's id.
 //   - A destination that loses the control stream before handover abandons.
+//   - The source looks a last time that its guest stands still, on the connection
+//     whose end is the end of libvirt's guard, before it says so.
 //   - libvirt destroys an incoming VM when the connection that prepared it ends
 //     before Finish, and never resumes a handed-over source VM by itself.
 //   - After handover nothing but that word makes the source start the VM, not

@@ -59,6 +59,6 @@ func (d *destination) createVariables(def Definition) error {
 			return err
 		}
 	}
-	d.vms = append(d.vms, d.acquired("UEFI variables", func(context.Context) error { return d.m.opt.Storage.Discard(def.NVRAM) }))
+	d.vms = append(d.vms, d.owe("UEFI variables", func(ctx context.Context) error { return d.remove(ctx, def.NVRAM) }))
 	return nil
 }

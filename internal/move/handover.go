@@ -3,6 +3,7 @@ package move
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +22,16 @@ func (s *source) handover(ctx context.Context) error {
 	if s.kind == wire.Offline {
 		if err := s.stillOff(ctx); err != nil {
 			return err
+		}
+	}
+	if s.out != nil {
+		// The last look: from here on nothing but the destination's word may start it.
+		// A stop of this agent is too late by now.
+		if err := s.out.Stands(context.WithoutCancel(ctx)); err != nil {
+			if gone := s.ended(ctx, err); gone != nil {
+				return gone
+			}
+			return withFault(err, fault.TransferFailed, s.m.opt.Host, "vm", s.dom.Name)
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.m.opt.AnswerTimeout)
@@ -48,6 +59,11 @@ func (s *source) stillOff(ctx context.Context) error {
 // finish has the destination's decision or goes on asking for it.
 func (s *source) finish(ctx context.Context) error {
 	if !decided(s.outcome.Verdict) {
+		if s.out != nil {
+			// It may take long, and a libvirtd that is restarted with the job in its hands
+			// may let the guest run. Without the job it leaves it as it is, paused.
+			_ = s.out.Close()
+		}
 		var err error
 		if s.outcome, err = s.ask(ctx); err != nil {
 			return err
@@ -163,34 +179,7 @@ func (s *source) confirm(ctx context.Context) error {
 		}
 		_ = s.out.Close()
 	}
-	return s.removeUntilGone(ctx)
-}
-
-// removeUntilGone tries again what failed, until this agent stops; then the next
-// start does.
-func (s *source) removeUntilGone(ctx context.Context) error {
-	pause := backoff.NewExponentialBackOff()
-	pause.InitialInterval, pause.MaxInterval = s.m.opt.RetryInterval, 30*time.Second
-	for told := false; ; told = true {
-		err := s.removeSource(ctx)
-		if err == nil {
-			return nil
-		}
-		if !told {
-			s.log.Warn("source not cleaned up, trying again", "error", err)
-			s.update(func(rec *Record, _ *private) { rec.Error = fault.From(err) })
-			if err := s.note(Event{Kind: EventNotice, Text: err.Error()}); err != nil {
-				s.log.Error("notice not journalled", "error", err)
-			}
-		}
-		t := time.NewTimer(pause.NextBackOff())
-		select {
-		case <-t.C:
-		case <-s.m.base.Done():
-			t.Stop()
-			return errLeave
-		}
-	}
+	return s.insist(ctx, s.removeSource)
 }
 
 // finally closes what confirm took off the undo list.
@@ -226,28 +215,12 @@ func (r *run) removeSource(ctx context.Context) error {
 
 // removeFiles deletes the moved disks, but none that another VM here uses.
 func (r *run) removeFiles(ctx context.Context, fail func(error) error) error {
-	domains, err := r.m.opt.Hypervisor.Domains(ctx)
+	gone, kept, err := r.removeUnused(ctx, r.priv.Remove, r.m.opt.Storage.Remove)
 	if err != nil {
 		return fail(err)
 	}
-	used := map[string]string{}
-	for _, d := range domains {
-		for _, disk := range d.Disks {
-			used[disk.Path] = d.Name
-		}
-	}
-	removed := []string{"definition of " + r.rec.VM}
-	retained := append([]string(nil), r.priv.Retain...)
-	for _, f := range r.priv.Remove {
-		if other := used[f]; other != "" {
-			retained = append(retained, f+" (also a disk of "+other+")")
-			continue
-		}
-		if err := r.m.opt.Storage.Remove(f); err != nil {
-			return fail(err)
-		}
-		removed = append(removed, f)
-	}
+	removed := append([]string{"definition of " + r.rec.VM}, gone...)
+	retained := append(slices.Clone(r.priv.Retain), kept...)
 	r.update(func(rec *Record, _ *private) {
 		if rec.Summary != nil {
 			sum := *rec.Summary

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"sync"
+	"sync/atomic"
 
 	"drover/internal/fault"
 	"drover/internal/move"
@@ -221,6 +222,7 @@ type outgoing struct {
 	h    hyper
 	uuid string
 	once sync.Once
+	job  atomic.Bool // libvirt's, which ends with the connection
 }
 
 func (o *outgoing) Begin(ctx context.Context) ([]byte, string, error) {
@@ -232,6 +234,7 @@ func (o *outgoing) Begin(ctx context.Context) ([]byte, string, error) {
 		return nil, "", err
 	}
 	o.h.a.h.ledger.acquire("begin")
+	o.job.Store(true)
 	text, err := o.h.MigratableXML(ctx, o.uuid)
 	return cookie, text, err
 }
@@ -250,8 +253,14 @@ func (o *outgoing) Confirm(ctx context.Context, cookie []byte, cancelled bool) e
 	if err := o.Outgoing.Confirm(ctx, cookie, cancelled); err != nil {
 		return err
 	}
-	o.h.a.h.ledger.release("begin")
+	o.endJob()
 	return nil
+}
+
+func (o *outgoing) endJob() {
+	if o.job.CompareAndSwap(true, false) {
+		o.h.a.h.ledger.release("begin")
+	}
 }
 
 func (o *outgoing) Stats(ctx context.Context) (virt.JobStats, error) {
@@ -265,7 +274,7 @@ func (o *outgoing) Close() error {
 	if err := o.h.a.gate(); err != nil {
 		return err
 	}
-	o.once.Do(func() { o.h.a.closed(o.Outgoing); o.h.a.h.ledger.release("outgoing") })
+	o.once.Do(func() { o.endJob(); o.h.a.closed(o.Outgoing); o.h.a.h.ledger.release("outgoing") })
 	return o.Outgoing.Close()
 }
 

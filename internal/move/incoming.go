@@ -116,9 +116,14 @@ func (d *destination) createDisks(ctx context.Context) error {
 		if err := d.m.opt.Storage.Create(ctx, a.Path, d.offer.Disks[i].Format, d.offer.Disks[i].VirtualBytes, d.rec.VM); err != nil {
 			return err
 		}
-		d.vms = append(d.vms, d.acquired("disk "+a.Target, func(context.Context) error { return d.m.opt.Storage.Discard(a.Path) }))
+		d.vms = append(d.vms, d.owe("disk "+a.Target, func(ctx context.Context) error { return d.remove(ctx, a.Path) }))
 	}
 	return nil
+}
+
+func (d *destination) remove(ctx context.Context, path string) error {
+	_, _, err := d.removeUnused(ctx, []string{path}, d.m.opt.Storage.Discard)
+	return err
 }
 
 // keep takes off the undo list what now belongs to the VM.

@@ -50,6 +50,9 @@ type Options struct {
 	// StallTimeout is how long a guest's transfer may go on without a byte of data,
 	// although the other host gives signs of life; default 10 minutes.
 	StallTimeout time.Duration
+	// LibvirtGrace is for how long libvirt may answer nothing during a transfer before
+	// that is given up; default one minute.
+	LibvirtGrace time.Duration
 	// StatsInterval is how often a transfer is looked at; default 500 ms.
 	StatsInterval time.Duration
 	// AnswerTimeout is how long the destination may take to let the VM run, or to
@@ -112,6 +115,9 @@ func NewManager(o Options) *Manager {
 	}
 	if o.StallTimeout == 0 {
 		o.StallTimeout = 10 * time.Minute
+	}
+	if o.LibvirtGrace == 0 {
+		o.LibvirtGrace = time.Minute
 	}
 	if o.StatsInterval == 0 {
 		o.StatsInterval = 500 * time.Millisecond

@@ -29,7 +29,7 @@ func (s *source) watchTransfer(ctx context.Context, giveUp context.CancelCauseFu
 	}
 	next := time.NewTimer(s.m.opt.StatsInterval / aimLooks)
 	defer next.Stop()
-	var broken time.Time
+	var broken, deaf time.Time
 	measured := s.unmeasured()
 	data := stall{limit: s.m.opt.StallTimeout}
 	for {
@@ -42,7 +42,10 @@ func (s *source) watchTransfer(ctx context.Context, giveUp context.CancelCauseFu
 		case at := <-s.out.Suspended():
 			s.setStopped(at)
 		case <-next.C:
-			next.Reset(s.look(ctx))
+			wait, err := s.look(ctx)
+			next.Reset(wait)
+			deaf = s.checkLibvirt(ctx, deaf, err, giveUp)
+			s.checkStanding(giveUp)
 			broken = s.checkStreams(broken, giveUp)
 			if data.over(s.session.Streams(), time.Now()) {
 				giveUp(s.m.silent(s.req.Destination, s.m.opt.StallTimeout))
@@ -67,11 +70,49 @@ func (s *source) checkStreams(broken time.Time, giveUp context.CancelCauseFunc) 
 	return broken
 }
 
+// checkLibvirt ends a transfer whose libvirt does not answer any more, deaf since then:
+// it would have to let the guest run again when QEMU is done, here or there.
+func (s *source) checkLibvirt(ctx context.Context, deaf time.Time, err error, giveUp context.CancelCauseFunc) time.Time {
+	switch {
+	case !fault.Is(err, fault.HypervisorDown) || ctx.Err() != nil:
+		return time.Time{}
+	case deaf.IsZero():
+		return time.Now()
+	case time.Since(deaf) > s.m.opt.LibvirtGrace:
+		giveUp(err)
+	}
+	return deaf
+}
+
+// checkStanding ends a transfer that does not come to its end although the guest
+// stands still for it: one of libvirt's calls may hang while it answers others.
+func (s *source) checkStanding(giveUp context.CancelCauseFunc) {
+	limit := s.m.opt.LibvirtGrace + 2*s.maxBlackout()
+	s.mu.Lock()
+	stopped, paused := s.stopped, s.pausing
+	s.mu.Unlock()
+	if s.kind != wire.Live || paused || stopped.IsZero() || s.m.opt.Now().Sub(stopped) < limit {
+		return
+	}
+	giveUp(fault.Wrap(fmt.Errorf("it has stood still for %s, and libvirt does not say that all of it has arrived", limit),
+		fault.TransferFailed, s.m.opt.Host, "vm", s.dom.Name))
+}
+
+// setStopped takes the earliest of what tells that the guest stopped.
 func (s *source) setStopped(at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stopped.IsZero() {
+	if s.stopped.IsZero() || at.Before(s.stopped) {
 		s.stopped = at
+	}
+}
+
+// stands is called when the guest must stand still. That nothing has told so yet, as
+// when libvirt's events do not come, does not make its blackout any shorter.
+func (s *source) stands() {
+	if s.kind == wire.Live {
+		s.stood()
+		s.setStopped(s.m.opt.Now())
 	}
 }
 
@@ -93,10 +134,13 @@ func (s *source) stood() time.Duration {
 }
 
 // look reports libvirt's numbers once. The result is when to look again.
-func (s *source) look(ctx context.Context) time.Duration {
+func (s *source) look(ctx context.Context) (time.Duration, error) {
 	st, err := s.out.Stats(ctx)
+	if err == nil && st.Stopped && s.kind == wire.Live {
+		s.setStopped(s.m.opt.Now())
+	}
 	if err != nil || !st.Active {
-		return s.m.opt.StatsInterval / aimLooks
+		return s.m.opt.StatsInterval / aimLooks, err
 	}
 	next := s.judge(ctx, st)
 	proofs := s.session.Streams()
@@ -116,7 +160,7 @@ func (s *source) look(ctx context.Context) time.Duration {
 		p.Disks = append(p.Disks, item)
 	}
 	s.report(p)
-	return next
+	return next, nil
 }
 
 func wireBytes(streams []StreamProof) (n uint64) {

@@ -59,6 +59,7 @@ type run struct {
 	limitBlackout func(context.Context, time.Duration) error
 
 	undo   []*undoStep
+	owed   bool    // a step that must be done failed
 	ticket *ticket // in the queue of this host; nil for a dry run
 }
 
@@ -67,6 +68,8 @@ type run struct {
 type undoStep struct {
 	what string
 	do   func(context.Context) error
+	// must says that the move may not end before this is done.
+	must bool
 }
 
 func (u *undoStep) keep() { u.do = nil }
@@ -223,8 +226,15 @@ func (r *run) record() Record {
 
 // acquired records how to undo what was just acquired, or is about to be.
 func (r *run) acquired(what string, undo func(context.Context) error) *undoStep {
-	u := &undoStep{what, undo}
+	u := &undoStep{what: what, do: undo}
 	r.undo = append(r.undo, u)
+	return u
+}
+
+// owe is acquired for what must be undone before the move may end.
+func (r *run) owe(what string, undo func(context.Context) error) *undoStep {
+	u := r.acquired(what, undo)
+	u.must = true
 	return u
 }
 
@@ -240,6 +250,7 @@ func (r *run) unwind() {
 		}
 		if err := u.do(ctx); err != nil {
 			r.log.Warn("undo failed", "what", u.what, "error", err)
+			r.owed = r.owed || u.must
 		}
 	}
 	r.undo = nil

@@ -140,14 +140,22 @@ func (r *run) takeBack(ctx context.Context) error {
 		}
 		r.log.Info("VM resumed here")
 	}
-	if r.priv.Autostart {
-		return h.SetAutostart(ctx, r.rec.UUID, true)
+	if !r.priv.Autostart {
+		return nil
+	}
+	err = h.SetAutostart(ctx, r.rec.UUID, true)
+	if fault.Is(err, fault.HypervisorDown) {
+		return err
+	}
+	if err != nil { // the VM runs; a move does not wait for ever for this
+		r.log.Warn("autostart not set again", "error", err)
 	}
 	return nil
 }
 
-// quiet waits until libvirt has no job for the VM any more, aborting one that
-// the stopped agent left behind, and gives its state.
+// quiet waits until libvirt has no job for the VM any more, aborting a migration that
+// the stopped agent left behind, and gives its state. A snapshot or a backup is
+// somebody else's, and is waited for.
 func (r *run) quiet(ctx context.Context) (virt.Domain, error) {
 	h := r.m.opt.Hypervisor
 	ctx, cancel := context.WithTimeout(ctx, quietTimeout)
@@ -157,7 +165,7 @@ func (r *run) quiet(ctx context.Context) (virt.Domain, error) {
 		if err != nil || d.Job == "" {
 			return d, err
 		}
-		if r.rec.Role == Source {
+		if r.rec.Role == Source && d.Job == virt.JobMigrationOut {
 			if err := h.AbortJob(ctx, r.rec.UUID); err != nil {
 				r.log.Debug("abort of a left-over job", "error", err)
 			}
@@ -226,12 +234,24 @@ func (m *Manager) runsHere(ctx context.Context, r *run) (bool, error) {
 		return false, nil
 	case err != nil:
 		return false, err
-	case r.rec.Kind == wire.Offline || r.rec.Kind == wire.Paused:
+	case r.rec.Kind == wire.Offline:
 		return d.Persistent, nil
+	case r.rec.Kind == wire.Paused && d.Persistent:
+		return true, nil
 	case d.State == virt.Paused && notYetResumed(d.Reason):
-		return false, nil
+		return false, m.fence(ctx, r)
 	}
-	return true, nil
+	return r.rec.Kind != wire.Paused, nil
+}
+
+// fence ends a VM that waits here before anybody is told that it does not run: libvirt
+// may still carry out a Finish for which nobody waits any more.
+func (m *Manager) fence(ctx context.Context, r *run) error {
+	err := m.opt.Hypervisor.Destroy(ctx, r.rec.UUID)
+	if fault.Is(err, fault.VMNotFound) {
+		return nil
+	}
+	return err
 }
 
 // notYetResumed: libvirt's reasons for a guest that an incoming migration left
@@ -261,12 +281,8 @@ func (r *run) clearIncoming(ctx context.Context) error {
 		r.log.Warn("a VM with this UUID is here and was not left by the move; its files stay", "state", d.State)
 		return nil
 	}
-	for _, f := range r.priv.Files {
-		if err := r.m.opt.Storage.Discard(f); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, _, err = r.removeUnused(ctx, r.priv.Files, r.m.opt.Storage.Discard)
+	return err
 }
 
 // answerQuery tells a source host what became of a move that it had delegated.

@@ -99,7 +99,11 @@ func (s *source) Run(ctx context.Context) (err error) {
 			s.letGo()
 			return
 		}
-		s.unwind()
+		if s.unwind(); s.owed {
+			if left := s.giveBackAtLast(ctx); left != nil {
+				err = left
+			}
+		}
 	}()
 	if err := s.awaitTurn(ctx); err != nil {
 		return s.because(ctx, err)
@@ -303,6 +307,9 @@ func (s *source) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.unchanged(ctx); err != nil {
+		return err
+	}
 	s.acquired("prepare", func(ctx context.Context) error {
 		// The source's own undoing must not wait for a destination that hangs.
 		ctx, cancel := context.WithTimeout(ctx, s.m.opt.UnwindTimeout/4)
@@ -323,7 +330,7 @@ func (s *source) prepare(ctx context.Context) error {
 func (s *source) begin(ctx context.Context) (xml string, err error) {
 	h := s.m.opt.Hypervisor
 	if s.dom.Autostart {
-		s.acquired("autostart", func(ctx context.Context) error { return h.SetAutostart(ctx, s.dom.UUID, true) })
+		s.owe("autostart", func(ctx context.Context) error { return h.SetAutostart(ctx, s.dom.UUID, true) })
 		if err := h.SetAutostart(ctx, s.dom.UUID, false); err != nil {
 			return "", err
 		}
@@ -340,9 +347,12 @@ func (s *source) begin(ctx context.Context) (xml string, err error) {
 	s.acquired("libvirt connection", func(context.Context) error { return out.Close() })
 	s.cookie, xml, err = out.Begin(ctx)
 	if err != nil {
+		if gone := s.ended(ctx, err); gone != nil {
+			return "", gone
+		}
 		return "", withFault(err, fault.TransferFailed, s.m.opt.Host, "vm", s.dom.Name)
 	}
-	s.acquired("begin", func(ctx context.Context) error { return s.giveBack(ctx, out) })
+	s.owe("begin", func(ctx context.Context) error { return s.giveBack(ctx, out) })
 	return xml, s.adjustable(ctx, given)
 }
 
@@ -441,6 +451,9 @@ func (s *source) transfer(ctx context.Context) (err error) {
 	}
 	cookie, err := s.out.Perform(pctx, s.cookie)
 	if err != nil {
+		if gone := s.ended(ctx, err); gone != nil && pctx.Err() == nil {
+			return gone
+		}
 		// Streams that break because the transfer was given up do not say why it was.
 		if serr := s.session.Err(); serr != nil && pctx.Err() == nil {
 			err = errors.Join(serr, err)
@@ -448,5 +461,6 @@ func (s *source) transfer(ctx context.Context) (err error) {
 		return withFault(err, fault.TransferFailed, s.m.opt.Host, "vm", s.dom.Name)
 	}
 	s.cookie = cookie
+	s.stands()
 	return nil
 }

@@ -171,7 +171,7 @@ func (h *host) start() *agent {
 	a.ctx, a.stop = context.WithCancel(context.Background())
 	o := move.Options{Host: h.name, RunDir: filepath.Join(h.dir, "run"), Settings: h.set, Roots: roots,
 		Hypervisor: hyper{a}, Storage: storage{a}, Connector: connector{a}, Store: st, Log: slog.New(slog.DiscardHandler),
-		UnwindTimeout: 3 * time.Second, AnswerTimeout: h.w.answer, StatsInterval: time.Millisecond, RetryInterval: 2 * time.Millisecond,
+		UnwindTimeout: 3 * time.Second, AnswerTimeout: h.w.answer, StatsInterval: time.Millisecond, LibvirtGrace: 200 * time.Millisecond, RetryInterval: 2 * time.Millisecond,
 		QueueInterval: 2 * time.Millisecond, Waits: h.heard, Happened: h.saw,
 		Inject: func(ctx context.Context, r move.Role, p move.Phase) error {
 			h.mu.Lock()

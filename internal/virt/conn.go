@@ -19,9 +19,9 @@ import (
 const (
 	// DefaultCallTimeout bounds an ordinary call.
 	DefaultCallTimeout = 20 * time.Second
-	// longCallTimeout bounds calls that start or load a QEMU (Prepare, Finish)
-	// or take one apart (Confirm, Destroy).
-	longCallTimeout = 2 * time.Minute
+	// DefaultLongCallTimeout bounds calls that start or load a QEMU (Prepare,
+	// Finish) or take one apart (Confirm, Destroy).
+	DefaultLongCallTimeout = 2 * time.Minute
 	// closeTimeout bounds the polite end of a connection. Closing the socket
 	// without it works too, but libvirtd logs an error for that.
 	closeTimeout = 2 * time.Second
@@ -37,6 +37,9 @@ type Config struct {
 	Socket string
 	// CallTimeout bounds an ordinary call; 0 means DefaultCallTimeout.
 	CallTimeout time.Duration
+	// LongCallTimeout bounds a call that starts or ends a QEMU; 0 means
+	// DefaultLongCallTimeout.
+	LongCallTimeout time.Duration
 	// Name is the host's name in faults; "" means os.Hostname.
 	Name string
 	// Log may be nil.
@@ -48,15 +51,19 @@ type Config struct {
 type Host struct {
 	socket  string
 	timeout time.Duration
+	long    time.Duration
 	name    string
 	log     *slog.Logger
 }
 
 // New makes a Host. It does not connect.
 func New(c Config) *Host {
-	h := &Host{socket: c.Socket, timeout: c.CallTimeout, name: c.Name, log: c.Log}
+	h := &Host{socket: c.Socket, timeout: c.CallTimeout, long: c.LongCallTimeout, name: c.Name, log: c.Log}
 	if h.timeout == 0 {
 		h.timeout = DefaultCallTimeout
+	}
+	if h.long == 0 {
+		h.long = DefaultLongCallTimeout
 	}
 	if h.name == "" {
 		h.name, _ = os.Hostname()

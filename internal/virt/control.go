@@ -12,7 +12,7 @@ import (
 func (h *Host) onDomain(ctx context.Context, vm, op string, long bool, f func(*lv.Libvirt, lv.Domain) error) error {
 	timeout := h.timeout
 	if long {
-		timeout = longCallTimeout
+		timeout = h.long
 	}
 	err := h.withTimeout(ctx, timeout, func(l *lv.Libvirt) error {
 		d, err := lookup(l, vm)
@@ -108,10 +108,13 @@ func (h *Host) ActiveJob(ctx context.Context, vm string) (string, error) {
 	return job, err
 }
 
+// JobMigrationOut is the job of a VM that is being moved away.
+const JobMigrationOut = "migration-out"
+
 // jobNames are virDomainJobOperation in words.
 var jobNames = map[lv.DomainJobOperation]string{
 	lv.DomainJobOperationStrStart: "start", lv.DomainJobOperationStrSave: "save", lv.DomainJobOperationStrRestore: "restore",
-	lv.DomainJobOperationStrMigrationIn: "migration-in", lv.DomainJobOperationStrMigrationOut: "migration-out",
+	lv.DomainJobOperationStrMigrationIn: "migration-in", lv.DomainJobOperationStrMigrationOut: JobMigrationOut,
 	lv.DomainJobOperationStrSnapshot: "snapshot", lv.DomainJobOperationStrSnapshotRevert: "snapshot-revert",
 	lv.DomainJobOperationStrDump: "dump", lv.DomainJobOperationStrBackup: "backup",
 	lv.DomainJobOperationStrSnapshotDelete: "snapshot-delete",

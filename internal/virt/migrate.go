@@ -118,7 +118,7 @@ func (i *Incoming) Prepare(ctx context.Context, cookie []byte, xml string) ([]by
 		return nil, err
 	}
 	var out []byte
-	cctx, cancel := context.WithTimeout(ctx, longCallTimeout)
+	cctx, cancel := context.WithTimeout(ctx, i.h.long)
 	defer cancel()
 	err := i.c.call(cctx, func(l *lv.Libvirt) (err error) {
 		ps := append([]lv.TypedParam{stringParam("destination_xml", xml), stringParam("destination_name", i.p.Name)}, i.p.typed()...)
@@ -143,7 +143,7 @@ func (i *Incoming) Finish(ctx context.Context, cookie []byte, cancelled bool) ([
 		return nil, err
 	}
 	var out []byte
-	cctx, cancel := context.WithTimeout(ctx, longCallTimeout)
+	cctx, cancel := context.WithTimeout(ctx, i.h.long)
 	defer cancel()
 	err := i.c.call(cctx, func(l *lv.Libvirt) (err error) {
 		ps := append(i.p.finishParams(), i.p.typed()...)

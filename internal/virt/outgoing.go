@@ -26,7 +26,12 @@ type Outgoing struct {
 	c     *conn
 	p     MigrationParams
 	dom   lv.Domain
+
+	// mu guards watch, which is another one after the connection of the first was
+	// lost; quit ends the looking for it.
+	mu    sync.Mutex
 	watch *Watch
+	quit  chan struct{}
 
 	// calls lets one of the calls in at a time: libvirtd 9.0 crashes when
 	// Confirm comes while Perform has not returned.
@@ -61,7 +66,7 @@ func (h *Host) Outgoing(ctx context.Context, p MigrationParams) (*Outgoing, erro
 		_ = w.Close()
 		return nil, err
 	}
-	o := &Outgoing{h: h, c: c, p: p, watch: w, suspended: make(chan time.Time, 1), watched: make(chan struct{}), calls: make(chan struct{}, 1)}
+	o := &Outgoing{h: h, c: c, p: p, watch: w, suspended: make(chan time.Time, 1), watched: make(chan struct{}), quit: make(chan struct{}), calls: make(chan struct{}, 1)}
 	o.downtime.Store(int64(p.MaxDowntime))
 	cctx, cancel := context.WithTimeout(ctx, h.timeout)
 	defer cancel()
@@ -78,19 +83,75 @@ func (h *Host) Outgoing(ctx context.Context, p MigrationParams) (*Outgoing, erro
 	return o, nil
 }
 
-// follow waits for the moment at which QEMU stops the guest for the
-// switchover. It ends with the watch.
+// follow waits for the moment at which QEMU stops the guest for the switchover,
+// on another connection when the one of the events is lost. It ends with Close.
 func (o *Outgoing) follow() {
 	defer close(o.watched)
 	uuid := formatUUID(o.dom.UUID)
-	for e := range o.watch.Events() {
-		if e.UUID == uuid && e.Kind == EventSuspended && e.Migration {
-			select {
-			case o.suspended <- e.At:
-			default:
+	for w := o.watch; w != nil; w = o.watchAgain() {
+		for e := range w.Events() {
+			if e.UUID == uuid && e.Kind == EventSuspended && e.Migration {
+				select {
+				case o.suspended <- e.At:
+				default:
+				}
 			}
 		}
 	}
+}
+
+// rewatch is how long a lost subscription waits before it is tried again.
+const rewatch = 500 * time.Millisecond
+
+// watchAgain takes the place of a watch whose connection was lost; nil at the
+// end. What happened in between only Stats tells.
+func (o *Outgoing) watchAgain() *Watch {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		select {
+		case <-o.quit:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	defer func() { cancel(); <-stopped }()
+	o.mu.Lock()
+	old := o.watch
+	o.mu.Unlock()
+	_ = old.Close()
+	for {
+		select {
+		case <-o.quit:
+			return nil
+		case <-time.After(rewatch):
+		}
+		w, err := o.h.Watch(ctx)
+		if err != nil {
+			o.h.log.Debug("no events of libvirt", "vm", o.p.Name, "error", err)
+			continue
+		}
+		if o.adopt(w) {
+			return w
+		}
+		_ = w.Close()
+		return nil
+	}
+}
+
+// adopt makes w the watch that Close ends, unless it was called.
+func (o *Outgoing) adopt(w *Watch) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	select {
+	case <-o.quit:
+		return false
+	default:
+	}
+	o.watch = w
+	return true
 }
 
 // Suspended gives, once per stop, the time at which libvirt reported that the
@@ -168,8 +229,11 @@ func (o *Outgoing) Perform(ctx context.Context, cookie []byte, persistentXML str
 	select {
 	case r = <-done:
 	case <-ctx.Done():
-		o.abort(context.WithoutCancel(ctx))
-		t := time.AfterFunc(abortWait, giveUp)
+		wait := abortWait
+		if fault.Is(o.abort(context.WithoutCancel(ctx)), fault.HypervisorDown) {
+			wait = 0
+		}
+		t := time.AfterFunc(wait, giveUp)
 		r = <-done
 		t.Stop()
 		if r.err != nil {
@@ -183,17 +247,18 @@ func (o *Outgoing) Perform(ctx context.Context, cookie []byte, persistentXML str
 }
 
 // abort asks libvirt to end the job. Between Begin and the job's real start
-// libvirt refuses that, so it is asked again for a short time.
-func (o *Outgoing) abort(ctx context.Context) {
+// libvirt refuses that, so it is asked again for a short time. The error is the
+// last answer.
+func (o *Outgoing) abort(ctx context.Context) error {
 	actx, cancel := context.WithTimeout(ctx, abortWait)
 	defer cancel()
 	for {
 		err := o.h.AbortJob(actx, o.p.UUID)
 		if err == nil || actx.Err() != nil || fault.Is(err, fault.HypervisorDown) {
-			return
+			return err
 		}
 		if job, jerr := o.h.ActiveJob(actx, o.p.UUID); jerr != nil || job == "" {
-			return
+			return jerr
 		}
 		o.h.log.Debug("abort refused, asking again", "vm", o.p.Name, "error", err)
 		select {
@@ -201,6 +266,28 @@ func (o *Outgoing) abort(ctx context.Context) {
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
+}
+
+// Stands is an error unless the guest stands still here and libvirt's guard holds, which
+// both end with the daemon: libvirtd 9.0 that is stopped after Perform lets the guest
+// run again when it is back.
+func (o *Outgoing) Stands(ctx context.Context) error {
+	leave, err := o.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	cctx, cancel := context.WithTimeout(ctx, o.h.timeout)
+	defer cancel()
+	err = o.c.call(cctx, func(l *lv.Libvirt) error {
+		state, _, err := l.DomainGetState(o.dom, 0)
+		if err == nil && lv.DomainState(state) != lv.DomainPaused {
+			word, _ := convertState(state, 0)
+			err = fmt.Errorf("it is %s, not paused for the switch-over", word)
+		}
+		return err
+	})
+	return o.h.domainError(err, o.p.Name, "look at")
 }
 
 // Confirm ends the migration at the source: without cancelled the domain is
@@ -213,7 +300,7 @@ func (o *Outgoing) Confirm(ctx context.Context, cookie []byte, cancelled bool) e
 	if err := checkCookie(cookie); err != nil {
 		return err
 	}
-	cctx, cancel := context.WithTimeout(ctx, longCallTimeout)
+	cctx, cancel := context.WithTimeout(ctx, o.h.long)
 	defer cancel()
 	leave, err := o.enter(cctx)
 	if err != nil {
@@ -244,7 +331,11 @@ func (o *Outgoing) SetMaxDowntime(ctx context.Context, d time.Duration) error {
 // give the migration up, see docs/facts/libvirt.md for each phase.
 func (o *Outgoing) Close() error {
 	o.once.Do(func() {
-		_ = o.watch.Close()
+		o.mu.Lock()
+		close(o.quit)
+		w := o.watch
+		o.mu.Unlock()
+		_ = w.Close()
 		<-o.watched
 		o.c.close()
 	})

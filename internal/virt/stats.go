@@ -12,6 +12,9 @@ import (
 type JobStats struct {
 	// Active is false while no migration job reports numbers.
 	Active bool
+	// Stopped says that the guest stands still for the migration, which the event
+	// of it tells sooner and more exactly, if it comes.
+	Stopped bool
 	// Elapsed is libvirt's time since the migration began.
 	Elapsed time.Duration
 	// MemoryTotal, MemoryProcessed, MemoryRemaining in bytes. Processed counts
@@ -55,6 +58,9 @@ func (o *Outgoing) Stats(ctx context.Context) (JobStats, error) {
 			return err
 		}
 		s = jobStats(kind, ps)
+		if state, reason, err := l.DomainGetState(o.dom, 0); err == nil {
+			s.Stopped = lv.DomainState(state) == lv.DomainPaused && lv.DomainPausedReason(reason) == lv.DomainPausedMigration
+		}
 		for _, t := range o.p.CopyDisks {
 			found, _, _, cur, end, err := l.DomainGetBlockJobInfo(o.dom, t, 0)
 			if err != nil {

@@ -101,6 +101,7 @@ func (f *flow) perform() {
 	f.cookie, err = f.out.Perform(f.ctx, f.cookie, "")
 	f.must(err)
 	f.expect(f.p.Source, virt.Paused, "migration-out")
+	f.must(f.out.Stands(f.ctx))
 	select {
 	case <-f.out.Suspended():
 	case <-f.ctx.Done():
@@ -159,6 +160,9 @@ func contractCancelled(f *flow) {
 
 func contractLostAfterBegin(f *flow) {
 	f.begin()
+	if f.out.Stands(f.ctx) == nil {
+		f.Error("a guest that runs stands still")
+	}
 	f.expect(f.p.Source, virt.Running, "migration-out")
 	f.must(f.out.Close())
 	f.expect(f.p.Source, virt.Running, "")
@@ -178,6 +182,9 @@ func contractLostAfterPerform(f *flow) {
 	f.perform()
 	f.must(f.out.Close())
 	f.expect(f.p.Source, virt.Paused, "")
+	if f.out.Stands(f.ctx) == nil {
+		f.Error("a guard that is gone holds")
+	}
 	_, err := f.in.Finish(f.ctx, f.cookie, false)
 	f.must(err)
 	f.expect(f.p.Destination, virt.Running, "")

@@ -26,6 +26,9 @@ type FakeHost struct {
 	doms map[string]*fakeDomain
 	// faults by call name; see Fail and Hang.
 	faults map[string]func(context.Context) error
+	// calls counts them by name; mute keeps events back.
+	calls map[string]int
+	mute  bool
 	// dirty is what DirtyRate gives, downtime what SetMaxDowntime was given.
 	dirty    float64
 	downtime time.Duration
@@ -45,7 +48,7 @@ func NewWorld() *World { return &World{} }
 func (w *World) Host(name string) *FakeHost {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	h := &FakeHost{w: w, name: name, doms: map[string]*fakeDomain{}, faults: map[string]func(context.Context) error{}}
+	h := &FakeHost{w: w, name: name, doms: map[string]*fakeDomain{}, faults: map[string]func(context.Context) error{}, calls: map[string]int{}}
 	w.hosts = append(w.hosts, h)
 	return h
 }
@@ -97,7 +100,7 @@ func (h *FakeHost) Add(d virt.Domain) {
 // Fail makes the next and all further calls of that name fail with err; nil
 // heals. Names are those of the methods: Begin, Perform, Confirm, Prepare,
 // Finish, Resume, Destroy, Undefine, Domain, Outgoing, Incoming, AbortJob,
-// Suspend, DirtyRate, MemorySample, SetMaxDowntime.
+// Suspend, DirtyRate, MemorySample, SetMaxDowntime, Stats, Stands.
 func (h *FakeHost) Fail(call string, err error) {
 	h.w.mu.Lock()
 	defer h.w.mu.Unlock()
@@ -130,6 +133,41 @@ func (h *FakeHost) Hang(call string) (entered <-chan struct{}, release func()) {
 	return in, func() { once.Do(func() { close(free); h.Fail(call, nil) }) }
 }
 
+// Count is how many calls of a name there were.
+func (h *FakeHost) Count(call string) int {
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	return h.calls[call]
+}
+
+// Mute keeps events from being told from now on, as when the connection for them is lost.
+func (h *FakeHost) Mute() {
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	h.mute = true
+}
+
+// Stop stops a guest as QEMU does for the switch-over.
+func (h *FakeHost) Stop(uuid string) {
+	_ = h.w.change("stop", uuid, func() error {
+		if d := h.doms[uuid]; d != nil {
+			d.d.State, d.d.Reason = virt.Paused, moving
+		}
+		return nil
+	})
+}
+
+// Restarted is what a libvirtd that was stopped does when it is back with an outgoing
+// migration in its hands: the guest runs again. Without one it leaves the guest alone.
+func (h *FakeHost) Restarted(uuid string) {
+	_ = h.w.change("restart", uuid, func() error {
+		if d := h.doms[uuid]; d != nil && d.d.Job == jobOut {
+			d.d.State, d.d.Reason, d.d.Job = virt.Running, "", ""
+		}
+		return nil
+	})
+}
+
 // enter is the beginning of every call.
 func (h *FakeHost) enter(ctx context.Context, call string) error {
 	if err := ctx.Err(); err != nil {
@@ -137,6 +175,7 @@ func (h *FakeHost) enter(ctx context.Context, call string) error {
 	}
 	h.w.mu.Lock()
 	f := h.faults[call]
+	h.calls[call]++
 	h.w.mu.Unlock()
 	if f == nil {
 		return nil

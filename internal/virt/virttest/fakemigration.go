@@ -73,6 +73,9 @@ func (o *fakeOutgoing) Perform(ctx context.Context, _ []byte, _ string) ([]byte,
 	if err := o.h.enter(ctx, "Perform"); err != nil {
 		_ = o.edit(context.WithoutCancel(ctx), "abort", func(d *fakeDomain) error {
 			d.d.Job = ""
+			if d.d.Reason == moving { // QEMU had stopped it already
+				d.d.State, d.d.Reason = virt.Running, ""
+			}
 			return nil
 		})
 		return nil, err
@@ -88,6 +91,9 @@ func (o *fakeOutgoing) Perform(ctx context.Context, _ []byte, _ string) ([]byte,
 		}
 		in.arrived = true
 		d.d.State, d.d.Reason = virt.Paused, moving
+		if o.h.mute {
+			return nil
+		}
 		select {
 		case o.suspended <- time.Now():
 		default:
@@ -132,6 +138,7 @@ func (o *fakeOutgoing) Confirm(ctx context.Context, _ []byte, cancelled bool) er
 func (o *fakeOutgoing) Stats(ctx context.Context) (s virt.JobStats, err error) {
 	err = o.edit(ctx, "Stats", func(d *fakeDomain) error {
 		s = virt.JobStats{Active: d.d.Job == jobOut, MemoryTotal: d.d.MemoryBytes}
+		s.Stopped = d.d.State == virt.Paused && d.d.Reason == moving
 		if d.d.State == virt.Paused {
 			s.MemoryProcessed = d.d.MemoryBytes
 		} else {
@@ -140,6 +147,15 @@ func (o *fakeOutgoing) Stats(ctx context.Context) (s virt.JobStats, err error) {
 		return nil
 	})
 	return s, err
+}
+
+func (o *fakeOutgoing) Stands(ctx context.Context) error {
+	return o.edit(ctx, "Stands", func(d *fakeDomain) error {
+		if d.d.State != virt.Paused {
+			return fmt.Errorf("it is %s", d.d.State)
+		}
+		return nil
+	})
 }
 
 func (o *fakeOutgoing) Suspended() <-chan time.Time { return o.suspended }
