@@ -17,6 +17,7 @@ import (
 	"drover/internal/config"
 	"drover/internal/krb"
 	"drover/internal/move"
+	"drover/internal/seed"
 	"drover/internal/settings"
 	"drover/internal/store"
 	"drover/internal/stream"
@@ -73,10 +74,11 @@ func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.H
 	cfg := o.Config
 	local := virt.New(virt.Config{Socket: cfg.Libvirt.Socket, Name: cfg.Host, Log: o.Log,
 		CallTimeout: o.LibvirtTimeout, LongCallTimeout: 2 * o.LibvirtTimeout})
-	disks, err := newDiskStore(cfg)
+	disks, err := newDiskStore(cfg, o.Log)
 	if err != nil {
 		return err
 	}
+	defer disks.seeds.Close()
 	kept, err := openSettings(ctx, cfg.Host, journal)
 	if err != nil {
 		return err
@@ -91,7 +93,7 @@ func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.H
 	reasons := &explainer{kerberos: kerberos, log: o.Log}
 	moves := move.NewManager(move.Options{
 		Host: cfg.Host, RunDir: cfg.RunDir, Settings: kept.get, Roots: cfg.Storage.Roots,
-		Hypervisor: hypervisor{Host: local, cfg: cfg, roots: disks.roots.Dirs()}, Storage: disks, Store: journal, Log: o.Log, Inject: o.Inject, LibvirtGrace: 3 * o.LibvirtTimeout,
+		Hypervisor: hypervisor{Host: local, cfg: cfg, roots: disks.roots.Dirs()}, Storage: disks, Seeds: disks.seeds, Store: journal, Log: o.Log, Inject: o.Inject, LibvirtGrace: 3 * o.LibvirtTimeout,
 		Ended:    func(rec move.Record) { metrics.observe(rec); events.ended(rec) },
 		Happened: events.happened, Waits: events.waits, Measurer: &measurer{encoders: coder.host.Encoders},
 		Connector: &connector{host: cfg.Host, settings: kept.get, kerberos: kerberos, now: o.Now,
@@ -119,19 +121,19 @@ func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.H
 		})
 	server, err := api.NewServer(api.Options{
 		Host: cfg.Host, Version: o.Version, Acceptor: acceptor{kerberos, roles}, LocalMapper: localMapper(cfg.Host, roles, cfg.LocalUsers),
-		Backend: &backend{cfg: cfg, version: o.Version, virt: local, kerberos: kerberos, reasons: reasons, moves: moves, store: journal, listener: listener, settings: kept, events: events, log: o.Log},
+		Backend: &backend{cfg: cfg, version: o.Version, virt: local, kerberos: kerberos, reasons: reasons, moves: moves, store: journal, listener: listener, settings: kept, events: events, seeds: disks.seeds, log: o.Log},
 		TLS:     &tls.Config{Certificates: []tls.Certificate{identity.Certificate()}},
 		Now:     o.Now, Listen: cfg.API.Listen, Socket: cfg.API.Socket, Log: o.Log, Registry: registry, Refused: events.requestRefused,
 	})
 	if err != nil {
 		return err
 	}
-	return run(ctx, o, local, journal, server, listener, moves, events)
+	return run(ctx, o, local, journal, server, listener, moves, events, disks.seeds)
 }
 
 // run starts the servers and ends them in the order that lets moves end: no new
 // ones first, then the API and the migration port.
-func run(ctx context.Context, o Options, local *virt.Host, journal *store.Store, server *api.Server, listener *stream.Listener, moves *move.Manager, events *recorder) error {
+func run(ctx context.Context, o Options, local *virt.Host, journal *store.Store, server *api.Server, listener *stream.Listener, moves *move.Manager, events *recorder, seeds *seed.Shelf) error {
 	if err := events.unfinished(ctx, moves); err != nil {
 		return err
 	}
@@ -146,6 +148,7 @@ func run(ctx context.Context, o Options, local *virt.Host, journal *store.Store,
 	g.Go(func() error { warmUp(gctx, o, local); return nil })
 	g.Go(func() error { retain(gctx, journal, o.Log); return nil })
 	g.Go(func() error { events.run(gctx); return nil })
+	g.Go(func() error { seeds.Run(gctx); return nil })
 	g.Go(func() error {
 		select {
 		case <-server.Ready():

@@ -15,6 +15,7 @@ import (
 	"drover/internal/fault"
 	"drover/internal/krb"
 	"drover/internal/move"
+	"drover/internal/seed"
 	"drover/internal/store"
 	"drover/internal/stream"
 	"drover/internal/virt"
@@ -32,6 +33,7 @@ type backend struct {
 	listener *stream.Listener
 	settings *settingsKeeper
 	events   *recorder
+	seeds    *seed.Shelf
 	log      *slog.Logger
 }
 

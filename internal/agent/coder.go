@@ -7,6 +7,7 @@ import (
 
 	"drover/internal/nbd"
 	"drover/internal/ramstream"
+	"drover/internal/seed"
 	"drover/internal/settings"
 	"drover/internal/stream"
 	"drover/internal/tune"
@@ -42,8 +43,8 @@ func (c *coder) metrics() []prometheus.Collector {
 func (c *coder) close() { c.encoders.Close() }
 
 // code has a stream coded that carries what QEMU writes. The link may be expected
-// to take so many bytes per second of it; 0 is unknown.
-func (c *coder) code(st *stream.Stream, pace float64) {
+// to take so many bytes per second of it; 0 is unknown. refers: it comes out of seed.Refer.
+func (c *coder) code(st *stream.Stream, pace float64, refers bool) {
 	tuner := tune.New(c.host)
 	tuner.Expect(pace)
 	how := stream.Coding{Tuner: tuner, Encoders: c.encoders}
@@ -52,6 +53,9 @@ func (c *coder) code(st *stream.Stream, pace float64) {
 		how.Scanner = ramstream.New()
 	case stream.KindDisk:
 		how.Scanner = nbd.New()
+		if refers {
+			how.Scanner = seed.NewScanner(nbd.New())
+		}
 	default:
 		return
 	}

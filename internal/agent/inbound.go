@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"drover/internal/fault"
 	"drover/internal/krb"
 	"drover/internal/move"
+	"drover/internal/seed"
 	"drover/internal/spn"
 	"drover/internal/stream"
 	"drover/internal/wire"
@@ -167,6 +169,7 @@ type inbound struct {
 
 	mu    sync.Mutex
 	doors map[string]*door // by kind and channel
+	seeds *seed.Set        // that disk streams refer to; nil: they do not
 }
 
 // door is where the streams of a kind and channel go, and how many may be open.
@@ -229,7 +232,7 @@ func (in *inbound) acceptAll(ctx context.Context) {
 			in.relay.failed(err)
 			continue
 		}
-		in.relay.carry(st, local, leave)
+		in.relay.carry(st, local, in.takes(st.Kind()), leave)
 	}
 }
 
@@ -270,6 +273,50 @@ func (in *inbound) connect(ctx context.Context, st *stream.Stream) (local net.Co
 		return nil, nil, fault.Wrap(err, fault.SocketLost, in.host, "socket", socket)
 	}
 	return local, leave, nil
+}
+
+// Take has disk streams refer to the blocks of a set.
+func (in *inbound) Take(set *seed.Set) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.seeds = set
+}
+
+// takes is what lies between a stream and the connection to QEMU.
+func (in *inbound) takes(kind stream.Kind) func(net.Conn) net.Conn {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	set := in.seeds
+	if kind != stream.KindDisk || set == nil {
+		return asItIs
+	}
+	return func(c net.Conn) net.Conn { return taker{seed.Take(c, set), in} }
+}
+
+// taker gives errors of seeds their codes.
+type taker struct {
+	net.Conn
+	in *inbound
+}
+
+func (t taker) Write(p []byte) (int, error) {
+	n, err := t.Conn.Write(p)
+	return n, t.named(err)
+}
+
+// CloseWrite ends the direction to QEMU.
+func (t taker) CloseWrite() error {
+	return t.named(t.Conn.(interface{ CloseWrite() error }).CloseWrite())
+}
+
+func (t taker) named(err error) error {
+	switch {
+	case errors.Is(err, seed.ErrMalformed):
+		return t.in.broken("%v", err)
+	case errors.Is(err, seed.ErrDamaged):
+		return fault.Wrap(err, fault.SeedDamaged, t.in.host)
+	}
+	return err
 }
 
 // Cut ends the data streams, and waits for that.

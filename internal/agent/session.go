@@ -16,6 +16,7 @@ import (
 	"drover/internal/nbd"
 	"drover/internal/plan"
 	"drover/internal/record"
+	"drover/internal/seed"
 	"drover/internal/settings"
 	"drover/internal/stream"
 	"drover/internal/wire"
@@ -39,6 +40,8 @@ type session struct {
 
 	data  *stream.Session
 	relay relays
+	// index has the blocks that disk streams refer to; nil: they do not.
+	index atomic.Pointer[seed.Index]
 }
 
 func (s *session) Networks() []record.Route      { return s.networks }
@@ -113,14 +116,29 @@ func (s *session) serve(ctx context.Context, ln net.Listener, kind stream.Kind, 
 		if kind == stream.KindDisk {
 			local = nbd.Sparse(local, &disks)
 		}
+		wrap, refers := s.refers(kind)
 		pace := float64(s.pace.Load())
 		st.Expect(pace)
 		if s.coded {
-			s.coder.code(st, pace)
+			s.coder.code(st, pace, refers)
 		}
-		s.relay.carry(st, local, spoken)
+		s.relay.carry(st, local, wrap, spoken)
 	}
 }
+
+// Refer has disk streams refer to what the destination has.
+func (s *session) Refer(x *seed.Index) { s.index.Store(x) }
+
+// refers is what lies between a connection of QEMU's and its stream.
+func (s *session) refers(kind stream.Kind) (wrap func(net.Conn) net.Conn, refers bool) {
+	x := s.index.Load()
+	if kind != stream.KindDisk || x == nil {
+		return asItIs, false
+	}
+	return func(c net.Conn) net.Conn { return seed.Refer(c, x, nbd.NewBlocks(seed.BlockSize)) }, true
+}
+
+func asItIs(c net.Conn) net.Conn { return c }
 
 // dial opens one data stream on its turn of the plan's networks, or on the next
 // one where that does not connect.
@@ -229,10 +247,10 @@ type relays struct {
 
 func (r *relays) init() { r.ctx, r.cancel = context.WithCancel(context.Background()) }
 
-// carry relays between a data stream and QEMU's connection until both end, and
-// then calls done.
-func (r *relays) carry(st *stream.Stream, local net.Conn, done func()) {
-	local = r.tee(st, local)
+// carry relays between a data stream and QEMU's connection, wrapped, until both end,
+// and then calls done.
+func (r *relays) carry(st *stream.Stream, local net.Conn, wrap func(net.Conn) net.Conn, done func()) {
+	local = wrap(r.tee(st, local))
 	owned := r.own(func(ctx context.Context) {
 		defer done()
 		_, err := stream.Relay(ctx, st, local)

@@ -3,13 +3,16 @@ package agent
 import (
 	"context"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 
 	"drover/internal/config"
+	"drover/internal/seed"
 	"drover/internal/storage"
 	"drover/internal/wire"
 )
@@ -21,15 +24,21 @@ type diskStore struct {
 	roots storage.Roots
 	first string // where disks go whose place on the source is no place here
 	book  *storage.Book
+	seeds *seed.Shelf
 }
 
-func newDiskStore(cfg *config.Config) (diskStore, error) {
+func newDiskStore(cfg *config.Config, log *slog.Logger) (diskStore, error) {
 	roots, err := storage.NewRoots(cfg.Host, cfg.Storage.Roots)
 	if err != nil {
 		return diskStore{}, err
 	}
+	roots.Hidden = seed.DirPrefix
 	files := storage.Files{Host: cfg.Host}
-	return diskStore{files: files, roots: roots, first: cfg.Storage.Roots[0], book: storage.NewBook(files)}, nil
+	book := storage.NewBook(files)
+	seeds := seed.Open(seed.Options{Host: cfg.Host, Dirs: roots.Dirs(), MaxAge: time.Duration(*cfg.Storage.Seeds.MaxAge),
+		MaxBytes: uint64(*cfg.Storage.Seeds.MaxSize), Log: log})
+	book.Spare = seeds
+	return diskStore{files: files, roots: roots, first: cfg.Storage.Roots[0], book: book, seeds: seeds}, nil
 }
 
 // Place puts a disk where it lay on the source if that is below a root here,
@@ -97,6 +106,9 @@ func (s diskStore) Reserve(vm string, memory, memoryAvailable uint64, files map[
 }
 
 func (s diskStore) Create(ctx context.Context, path, format string, virtualBytes uint64, vm string) error {
+	if err := s.book.MakeRoom(vm, path); err != nil {
+		return err
+	}
 	_, err := s.files.Create(ctx, path, format, virtualBytes, vm)
 	return err
 }

@@ -15,7 +15,7 @@ import (
 // Role is what a caller may do on one host. Each role includes those before it.
 type Role string
 
-// Viewer reads; operator moves, cancels and purges tickets; administrator
+// Viewer reads; operator moves, cancels and purges tickets and seeds; administrator
 // resolves moves whose outcome is unknown.
 const (
 	Viewer        Role = "viewer"
@@ -92,6 +92,10 @@ type Backend interface {
 	CancelMove(ctx context.Context, c Caller, id string) (record.Record, error)
 	ResolveMove(ctx context.Context, c Caller, id string, keep Keep) (record.Record, error)
 	Tickets(ctx context.Context) ([]Ticket, error)
+	// Seeds lists what is left of disks; PurgeSeeds removes those of a VM (name or
+	// UUID), all of them for "", and returns how many went.
+	Seeds(ctx context.Context) ([]Seed, error)
+	PurgeSeeds(ctx context.Context, c Caller, vm string) (int, error)
 	// PurgeTickets forgets the tickets for service, all of them for "", and
 	// returns how many.
 	PurgeTickets(ctx context.Context, c Caller, service string) (int, error)

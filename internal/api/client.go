@@ -216,6 +216,27 @@ type resolution struct {
 	Keep Keep `json:"keep" enum:"source,destination" doc:"which side keeps the VM"`
 }
 
+// Seeds lists what the host keeps of disks.
+func (c *Client) Seeds(ctx context.Context) ([]Seed, error) {
+	return call[[]Seed](ctx, c, c.signed, http.MethodGet, "/v1/storage/seeds", nil)
+}
+
+// PurgeSeeds removes what the host keeps of the disks of a VM (name or UUID), or
+// ("") of all, and returns how many files that were.
+func (c *Client) PurgeSeeds(ctx context.Context, vm string) (int, error) {
+	path := "/v1/storage/seeds"
+	if vm != "" {
+		path += "?vm=" + url.QueryEscape(vm)
+	}
+	p, err := call[purgedSeeds](ctx, c, c.signed, http.MethodDelete, path, nil)
+	return p.Purged, err
+}
+
+// purgedSeeds is the answer of DELETE /v1/storage/seeds.
+type purgedSeeds struct {
+	Purged int `json:"purged" doc:"how many seeds were removed, or will be when the moves that take from them are over"`
+}
+
 // purged is the answer of DELETE /v1/tickets.
 type purged struct {
 	Purged int `json:"purged" doc:"how many tickets were forgotten"`

@@ -233,6 +233,16 @@ func (b *backend) Tickets(context.Context) ([]Ticket, error) {
 	b.note("tickets", Caller{})
 	return []Ticket{{Service: "cifs/HV02"}}, nil
 }
+func (b *backend) Seeds(context.Context) ([]Seed, error) {
+	b.note("seeds", Caller{})
+	return []Seed{{VM: "APP01"}}, nil
+}
+
+func (b *backend) PurgeSeeds(_ context.Context, c Caller, vm string) (int, error) {
+	b.note("purge seeds "+vm, c)
+	return 2, nil
+}
+
 func (b *backend) PurgeTickets(_ context.Context, c Caller, service string) (int, error) {
 	b.note("purge "+service, c)
 	return 3, nil

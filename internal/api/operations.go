@@ -49,6 +49,10 @@ type purgeInput struct {
 	Service string `query:"service" maxLength:"512" doc:"only tickets for this service name"`
 }
 
+type purgeSeedsInput struct {
+	VM string `query:"vm" maxLength:"255" doc:"only those of this VM (name or UUID)"`
+}
+
 type healthOutput struct {
 	Status int
 	Body   Health
@@ -94,6 +98,13 @@ func (s *Server) operations(a huma.API) {
 		func(ctx context.Context, c Caller, in *purgeInput) (*body[purged], error) {
 			n, err := b.PurgeTickets(ctx, c, in.Service)
 			return out(purged{Purged: n}, err)
+		})
+	guarded(s, a, Viewer, op("list-seeds", "GET /v1/storage/seeds", "What the host keeps of disks, for the next copy of them"),
+		func(ctx context.Context, _ Caller, _ *none) (*body[[]Seed], error) { return outList(b.Seeds(ctx)) })
+	guarded(s, a, Operator, op("purge-seeds", "DELETE /v1/storage/seeds", "Remove what the host keeps of disks"),
+		func(ctx context.Context, c Caller, in *purgeSeedsInput) (*body[purgedSeeds], error) {
+			n, err := b.PurgeSeeds(ctx, c, in.VM)
+			return out(purgedSeeds{Purged: n}, err)
 		})
 	s.settingsOperations(a)
 	s.eventlogOperations(a)

@@ -109,6 +109,24 @@ type Disk struct {
 	AllocatedBytes uint64 `json:"allocated_bytes"`
 }
 
+// Seed is what is left of a disk, from which the next copy of the VM takes what it
+// then need not be sent.
+type Seed struct {
+	ID      string    `json:"id" doc:"ULID"`
+	VM      string    `json:"vm"`
+	UUID    string    `json:"uuid"`
+	Kind    string    `json:"kind" enum:"failed-copy,moved-away,retained" doc:"failed-copy: of a move to this host that failed; moved-away: of a VM that moved from here; retained: the same, and the file stayed where it was"`
+	Host    string    `json:"host" doc:"the host whose moves may use it: where the copy came from, or went"`
+	Move    string    `json:"move" doc:"the move that left it"`
+	Path    string    `json:"path" doc:"where the disk was"`
+	File    string    `json:"file" doc:"where the seed is"`
+	Bytes   uint64    `json:"bytes" doc:"what it occupies"`
+	Content uint64    `json:"content_bytes" doc:"what it can give; 0 while it is being read"`
+	Made    time.Time `json:"made"`
+	Expires time.Time `json:"expires"`
+	InUse   bool      `json:"in_use,omitempty" doc:"a move takes from it now"`
+}
+
 // Ticket is one Kerberos ticket in the agent's cache.
 type Ticket struct {
 	Client  string    `json:"client" doc:"on whose behalf"`

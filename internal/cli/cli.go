@@ -95,7 +95,7 @@ have no cluster and no shared storage, as an operator known by Kerberos.`,
 	root.SetVersionTemplate("drover {{.Version}}\n")
 	root.PersistentFlags().VarP(&p.out, "output", "o", "`form` of the result: table, json or yaml")
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(newMove(p), newCompare(p), newVM(p), newHost(p), newEvents(p), newTicket(p), newLogin(p), newDelegation(p), newSPN(p), newExplain(p), newVersion(p), newErrorsMD(p), newEventsMD(p))
+	root.AddCommand(newMove(p), newCompare(p), newVM(p), newHost(p), newEvents(p), newStorage(p), newTicket(p), newLogin(p), newDelegation(p), newSPN(p), newExplain(p), newVersion(p), newErrorsMD(p), newEventsMD(p))
 	addCmdlets(p, root)
 	if err := root.RegisterFlagCompletionFunc("output", fixed("table", "json", "yaml")); err != nil {
 		panic(err) // the flag was defined above

@@ -33,6 +33,8 @@ type agent interface {
 	ResolveMove(ctx context.Context, id string, keep api.Keep) (record.Record, error)
 	Tickets(ctx context.Context) ([]api.Ticket, error)
 	PurgeTickets(ctx context.Context, service string) (int, error)
+	Seeds(ctx context.Context) ([]api.Seed, error)
+	PurgeSeeds(ctx context.Context, vm string) (int, error)
 	Settings(ctx context.Context) (settings.Settings, error)
 	ChangeSettings(ctx context.Context, ch settings.Change) (settings.Settings, error)
 	NetworkAdapters(ctx context.Context) ([]api.NetworkAdapter, error)

@@ -372,6 +372,15 @@ func (f *fakeAgent) Tickets(context.Context) ([]api.Ticket, error) {
 	}, f.refusal("tickets")
 }
 
+func (f *fakeAgent) Seeds(context.Context) ([]api.Seed, error) {
+	return []api.Seed{{ID: "01JZ00000000000000000000AA", VM: "APP01", UUID: "6f2c3f7e-9d0a-4f0e-8a39-0c4a51a1a001", Kind: "failed-copy", Host: "HV01",
+		Path: "/srv/vms/APP01.qcow2", Bytes: 3 << 30, Content: 3 << 30, Made: start, Expires: start.Add(24 * time.Hour)}}, f.refusal("seeds")
+}
+
+func (f *fakeAgent) PurgeSeeds(_ context.Context, _ api.Caller, vm string) (int, error) {
+	return map[bool]int{true: 1}[vm == "" || vm == "APP01"], f.refusal("purge seeds")
+}
+
 func (f *fakeAgent) PurgeTickets(_ context.Context, _ api.Caller, service string) (int, error) {
 	if service == "" {
 		return 2, nil

@@ -11,8 +11,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/goccy/go-yaml"
 
 	"drover/internal/fault"
@@ -84,6 +86,51 @@ type Storage struct {
 	// BootRoots are the directories from which an incoming VM may take kernel
 	// and initrd of a direct kernel boot. Default none.
 	BootRoots []string `yaml:"boot_roots,omitempty"`
+	Seeds     Seeds    `yaml:"seeds,omitempty"`
+}
+
+// Seeds bounds what is kept of disks after a move, so that the next one sends less;
+// 0 of either keeps nothing.
+type Seeds struct {
+	MaxAge  *Duration `yaml:"max_age,omitempty"`  // default 24h
+	MaxSize *Size     `yaml:"max_size,omitempty"` // default 100GiB, all together
+}
+
+func (s Seeds) validate() error {
+	if age := time.Duration(*s.MaxAge); age < 0 || age > 365*24*time.Hour {
+		return fmt.Errorf("storage.seeds.max_age: %s is not between 0s and 8760h", age)
+	}
+	return nil
+}
+
+// Size is a number of bytes, written as "100GiB"; 0 needs no unit.
+type Size uint64
+
+// MarshalYAML writes "100 GiB", or the bytes where that is not exact.
+func (s Size) MarshalYAML() (any, error) {
+	if text := humanize.IBytes(uint64(s)); sizeOf(text) == s {
+		return text, nil
+	}
+	return strconv.FormatUint(uint64(s), 10) + "B", nil
+}
+
+func sizeOf(text string) Size {
+	n, _ := humanize.ParseBytes(text)
+	return Size(n)
+}
+
+// UnmarshalYAML reads "100GiB", "1.5TiB" or "0".
+func (s *Size) UnmarshalYAML(b []byte) error {
+	var text string
+	if err := yaml.Unmarshal(b, &text); err != nil {
+		return err
+	}
+	n, err := humanize.ParseBytes(text)
+	if err != nil || n > 1<<60 {
+		return fmt.Errorf("%q is not a size such as 100GiB", text)
+	}
+	*s = Size(n)
+	return nil
 }
 
 // Roles lists who has which role on this host.
@@ -247,5 +294,5 @@ func (c *Config) validate() error {
 	if c.ShutdownTimeout < 0 {
 		return errors.New("shutdown_timeout: must not be negative")
 	}
-	return errors.Join(c.Log.validate(), c.Events.validate())
+	return errors.Join(c.Log.validate(), c.Events.validate(), c.Storage.Seeds.validate())
 }

@@ -35,6 +35,14 @@ func (c *Config) complete() error {
 	if len(c.Storage.Roots) == 0 {
 		c.Storage.Roots = []string{"/var/lib/libvirt/images"}
 	}
+	if c.Storage.Seeds.MaxAge == nil {
+		age := Duration(24 * time.Hour)
+		c.Storage.Seeds.MaxAge = &age
+	}
+	if c.Storage.Seeds.MaxSize == nil {
+		size := Size(100 << 30)
+		c.Storage.Seeds.MaxSize = &size
+	}
 	if c.ShutdownTimeout == 0 {
 		c.ShutdownTimeout = Duration(5 * time.Minute)
 	}

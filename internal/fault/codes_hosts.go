@@ -15,6 +15,7 @@ const (
 	MemoryFull         Code = "memory-full"
 	StoragePathOutside Code = "storage-path-outside"
 	StorageFailed      Code = "storage-failed"
+	SeedDamaged        Code = "seed-damaged"
 )
 
 var hosts = []Entry{
@@ -62,6 +63,10 @@ var hosts = []Entry{
 		"{host} has {free} of memory available, VM {vm} needs {needed}",
 		"The destination's available memory, less what other incoming moves reserved, does not hold the VM.",
 		"stop or move VMs on {host} first"},
+	{SeedDamaged, ClassUnavailable, 0, "A seed is damaged",
+		"what {host} kept of the disks from an earlier copy is not what it was",
+		"The destination hashes each block that it takes from a seed, and one was not what the source has: the file was changed, or its storage is faulty. Nothing wrong was written; the seed is dropped.",
+		"move the VM again, for which all is sent; if it happens once more, look at the storage of {host} (`drover storage seeds list` shows what it keeps)"},
 	{StoragePathOutside, ClassRefused, 0, "Path is outside the storage roots",
 		"{path} is not under a storage root of {host} ({roots})",
 		"A destination writes disks only under the directories its administrator listed.",

@@ -12,6 +12,7 @@ import (
 
 	"drover/internal/fault"
 	"drover/internal/plan"
+	"drover/internal/seed"
 	"drover/internal/virt"
 	"drover/internal/wire"
 )
@@ -30,6 +31,8 @@ type destination struct {
 	memory uint64
 	vms    []*undoStep // what the VM takes over when it is this host's
 	nbd    []io.Closer // servers of a shut-off VM's disks
+	lent   bool        // the source has asked for seeds
+	seeds  *seed.Set   // that it got, nil: none
 }
 
 // Serve answers one authenticated control stream until it ends. A move that was
@@ -112,6 +115,8 @@ func (d *destination) Run(ctx context.Context) (err error) {
 			err = d.offered(ctx, env)
 		case wire.KindPrepare:
 			err = d.prepare(ctx, env)
+		case wire.KindSeeds:
+			err = d.lend(ctx, env)
 		case wire.KindHandover:
 			return d.handover(ctx, env)
 		case wire.KindCancel:
@@ -186,7 +191,9 @@ func (d *destination) offered(ctx context.Context, env wire.Envelope) error {
 		return objections[0]
 	}
 	d.disks, d.memory = disks, def.MemoryBytes
-	return reply(ctx, d.conn, wire.KindAdmitted, wire.Admitted{Disks: disks, LeftOut: def.LeftOut})
+	answer := wire.Admitted{Disks: disks, LeftOut: def.LeftOut}
+	answer.SeedBytes, answer.Seeds = d.seedsHere(disks)
+	return reply(ctx, d.conn, wire.KindAdmitted, answer)
 }
 
 // expected is what every definition of this move must agree with.
@@ -230,7 +237,7 @@ func (d *destination) prepare(ctx context.Context, env wire.Envelope) error {
 			}
 		}
 		if def.NVRAM != "" {
-			p.Files = append(p.Files, def.NVRAM)
+			p.Files, p.NVRAM = append(p.Files, def.NVRAM), def.NVRAM
 		}
 	})
 	if err := d.enter(ctx, Prepare); err != nil {

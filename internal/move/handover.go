@@ -10,6 +10,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"drover/internal/fault"
+	"drover/internal/seed"
 	"drover/internal/virt"
 	"drover/internal/wire"
 )
@@ -215,12 +216,15 @@ func (r *run) removeSource(ctx context.Context) error {
 
 // removeFiles deletes the moved disks, but none that another VM here uses.
 func (r *run) removeFiles(ctx context.Context, fail func(error) error) error {
-	gone, kept, err := r.removeUnused(ctx, r.priv.Remove, r.m.opt.Storage.Remove)
+	gone, kept, err := r.removeUnused(ctx, r.priv.Remove, func(f string) error { return r.retire(f, r.holder(), seed.MovedAway) })
 	if err != nil {
 		return fail(err)
 	}
 	removed := append([]string{"definition of " + r.rec.VM}, gone...)
 	retained := append(slices.Clone(r.priv.Retain), kept...)
+	for _, f := range r.priv.Retain {
+		r.keep(f, r.holder(), seed.Retained)
+	}
 	r.update(func(rec *Record, _ *private) {
 		if rec.Summary != nil {
 			sum := *rec.Summary

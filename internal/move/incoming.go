@@ -9,6 +9,7 @@ import (
 
 	"drover/internal/fault"
 	"drover/internal/plan"
+	"drover/internal/seed"
 	"drover/internal/wire"
 )
 
@@ -122,7 +123,9 @@ func (d *destination) createDisks(ctx context.Context) error {
 }
 
 func (d *destination) remove(ctx context.Context, path string) error {
-	_, _, err := d.removeUnused(ctx, []string{path}, d.m.opt.Storage.Discard)
+	_, _, err := d.removeUnused(ctx, []string{path}, func(f string) error {
+		return d.retire(f, shortHost(d.conn.Caller().DelegatedBy), seed.FailedCopy)
+	})
 	return err
 }
 

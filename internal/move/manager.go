@@ -30,6 +30,7 @@ type Options struct {
 	Roots      []string
 	Hypervisor Hypervisor
 	Storage    Storage
+	Seeds      Seeds // nil: files of disks are removed
 	Connector  Connector
 	Store      *store.Store
 	Measurer   Measurer // may be nil

@@ -7,6 +7,7 @@ import (
 
 	"drover/internal/plan"
 	"drover/internal/record"
+	"drover/internal/seed"
 	"drover/internal/virt"
 	"drover/internal/wire"
 )
@@ -161,6 +162,9 @@ type Session interface {
 	// Bind tells to which session of the destination data streams belong, and how
 	// they are carried.
 	Bind(id, secret []byte, how plan.Carriage) error
+	// Refer has the disk streams that are opened from now on refer to blocks that the
+	// destination has.
+	Refer(x *seed.Index)
 	// Forward listens on a unix socket, until the session is closed, and carries
 	// each connection made to it as one data stream of the kind and channel.
 	Forward(kind string, channel int, socket string) error
@@ -187,6 +191,8 @@ type Inbound interface {
 	// Attach connects each data stream of the kind and channel to a unix socket, at
 	// most so many at a time; one more breaks the protocol.
 	Attach(kind string, channel int, socket string, most int) error
+	// Take has the disk streams that come from now on refer to the blocks of a set.
+	Take(set *seed.Set)
 	// Cut ends all data streams: what waits for data of a source that is gone, such
 	// as QEMU when it is to be stopped, then waits no longer.
 	Cut()

@@ -32,6 +32,10 @@ type private struct {
 	Owner string `json:"owner,omitempty"`
 	// Verdict is the destination's decision, or what the source learned of it.
 	Verdict wire.Verdict `json:"verdict,omitempty"`
+	// NVRAM is the file among those that has UEFI variables, and is never a seed.
+	NVRAM string `json:"nvram,omitempty"`
+	// Holder is the host to which the disks were copied (source).
+	Holder string `json:"holder,omitempty"`
 	// Autostart is the flag to give back, or to carry over.
 	Autostart bool `json:"autostart,omitempty"`
 }
@@ -276,6 +280,9 @@ func (r *run) end(err error) {
 	}
 	r.m.queue.leave(r) // before anybody hears that there is a free place
 	r.waits(nil)
+	if err == nil {
+		r.spent()
+	}
 	r.mu.Lock()
 	now := r.m.opt.Now()
 	r.rec.Phase, r.rec.Ended, r.rec.Error = final, &now, fault.From(err)

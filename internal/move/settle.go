@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"drover/internal/fault"
+	"drover/internal/seed"
 	"drover/internal/store"
 	"drover/internal/virt"
 	"drover/internal/wire"
@@ -281,7 +282,7 @@ func (r *run) clearIncoming(ctx context.Context) error {
 		r.log.Warn("a VM with this UUID is here and was not left by the move; its files stay", "state", d.State)
 		return nil
 	}
-	_, _, err = r.removeUnused(ctx, r.priv.Files, r.m.opt.Storage.Discard)
+	_, _, err = r.removeUnused(ctx, r.priv.Files, func(f string) error { return r.retire(f, shortHost(r.priv.Owner), seed.FailedCopy) })
 	return err
 }
 

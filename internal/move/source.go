@@ -9,6 +9,7 @@ import (
 	"drover/internal/fault"
 	"drover/internal/plan"
 	"drover/internal/record"
+	"drover/internal/seed"
 	"drover/internal/virt"
 	"drover/internal/wire"
 )
@@ -37,10 +38,13 @@ type source struct {
 	own         *virt.HostFacts // this host's, once asked
 	// comparing: this is no move, see Compare.
 	comparing bool
-	outcome   wire.Outcome
-	turn      time.Time // the move did not wait any more; zero: it never did
-	stopped   time.Time // the guest stopped here
-	running   time.Time // the destination said that it runs there
+	// seeds: the destination has something of the disks; index finds it.
+	seeds   bool
+	index   *seed.Index
+	outcome wire.Outcome
+	turn    time.Time // the move did not wait any more; zero: it never did
+	stopped time.Time // the guest stopped here
+	running time.Time // the destination said that it runs there
 }
 
 // Start begins a move from this host. It returns once the move is journalled;
@@ -243,9 +247,10 @@ func (s *source) agree(ctx context.Context, xml string) error {
 	if err != nil {
 		return err
 	}
-	s.plan = p
+	s.plan, s.seeds = p, admitted.Seeds && copies(admitted.Disks)
 	s.update(func(rec *Record, priv *private) {
 		rec.Plan = &p
+		priv.NVRAM, priv.Holder = s.dom.NVRAM, s.opened.Facts.Host
 		priv.Autostart = s.dom.Autostart
 		priv.Remove, priv.Retain = p.SourceFiles()
 		if s.dom.NVRAM != "" {
@@ -271,7 +276,7 @@ func (s *source) planOf(offer wire.Offer, admitted wire.Admitted) (record.Plan, 
 	return plan.Make(plan.Input{Host: s.m.opt.Host, Destination: s.req.Destination, Domain: s.dom, Kind: s.kind,
 		Offered: offer.Disks, Admitted: admitted.Disks, LeftOut: admitted.LeftOut, IncludeStorage: s.req.IncludeStorage, Retain: s.req.RetainVHDCopiesOnSource,
 		Eject: s.req.EjectMedia, Connections: s.connections, Reason: s.reason, Networks: s.session.Networks(), Passed: s.session.Passed(), Transport: s.transport,
-		Notes: s.notes, Delegation: s.session.Delegation(), Cipher: s.session.Cipher()})
+		Notes: append(s.notes[:len(s.notes):len(s.notes)], seedNote(admitted)...), Delegation: s.session.Delegation(), Cipher: s.session.Cipher()})
 }
 
 // offerDisks lists the VM's disks, each with a probe by which the destination
@@ -321,8 +326,10 @@ func (s *source) prepare(ctx context.Context) error {
 	if err = s.call(ctx, wire.KindPrepare, wire.Prepare{Cookie: s.cookie, XML: xml}, wire.KindPrepared, &prepared); err != nil {
 		return err
 	}
-	s.cookie, err = s.admitCookie(ctx, prepared.Cookie)
-	return err
+	if s.cookie, err = s.admitCookie(ctx, prepared.Cookie); err != nil {
+		return err
+	}
+	return s.refer(ctx)
 }
 
 // begin is libvirt's Begin; a shut-off VM only has its definition read. A VM

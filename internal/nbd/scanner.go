@@ -2,10 +2,16 @@ package nbd
 
 // Scanner finds pages in what a client sends: whole pages of the disk in the
 // payload of writes, by their place on the disk. It implements fold.Scanner.
-type Scanner struct{ c client }
+type Scanner struct {
+	c    client
+	size uint64 // of a page
+}
 
 // New makes a Scanner, for a connection from its first byte on.
-func New() *Scanner { return &Scanner{c: newClient()} }
+func New() *Scanner { return NewBlocks(PageSize) }
+
+// NewBlocks makes a Scanner whose pages have another size, in bytes.
+func NewBlocks(size int) *Scanner { return &Scanner{c: newClient(), size: uint64(size)} }
 
 // Next implements fold.Scanner. The key of a page is its number on the disk. What
 // is not a whole page, because a write begins or ends within it, is no page.
@@ -18,20 +24,20 @@ func (s *Scanner) Next(b []byte) (n int, key uint64, page bool) {
 	case lost:
 		return len(b), 0, false
 	case inPayload:
-		if in := c.offset % PageSize; in != 0 {
-			n = c.within(min(len(b), int(PageSize-in)))
+		if in := c.offset % s.size; in != 0 {
+			n = c.within(min(len(b), int(s.size-in)))
 			break
 		}
-		if c.left < PageSize {
+		if c.left < s.size {
 			n = c.within(len(b))
 			break
 		}
-		if len(b) < PageSize {
+		if uint64(len(b)) < s.size {
 			return 0, 0, false
 		}
-		key = c.offset / PageSize
-		c.took(PageSize)
-		return PageSize, key, true
+		key = c.offset / s.size
+		c.took(int(s.size))
+		return int(s.size), key, true
 	case inData:
 		n = c.within(len(b))
 	default:
@@ -54,4 +60,14 @@ func (s *Scanner) Pass(b []byte) {
 		}
 		b = b[n:]
 	}
+}
+
+// Skip tells of n bytes that were sent and are not shown, within the payload of a
+// write; elsewhere the Scanner has lost the thread.
+func (s *Scanner) Skip(n int) {
+	if s.c.at != inPayload || uint64(n) > s.c.left {
+		s.c.at = lost
+		return
+	}
+	s.c.took(n)
 }

@@ -20,7 +20,7 @@ var layers = map[string]int{
 	"internal/gate":    0,
 	"internal/symptom": 0,
 	"internal/virt":    1, "internal/krb": 1, "internal/directory": 1,
-	"internal/stream": 1, "internal/store": 1, "internal/storage": 1,
+	"internal/stream": 1, "internal/store": 1, "internal/storage": 1, "internal/seed": 1,
 	"internal/plan": 2, "internal/predict": 2, "internal/move": 2, "internal/doctor": 2, "internal/delegation": 2, "internal/audit": 2, "internal/enroll": 2,
 	"internal/api": 3, "internal/agent": 3, "internal/cli": 3,
 }

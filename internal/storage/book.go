@@ -54,6 +54,8 @@ type Need struct {
 // are no incoming moves.
 type Book struct {
 	files Files
+	// Spare is what would make room; nil is nothing.
+	Spare Spare
 
 	mu     sync.Mutex
 	next   int
@@ -64,6 +66,13 @@ type Book struct {
 type reservedDisk struct {
 	need   Need
 	device uint64
+}
+
+// Spare is what lies on a file system only as long as nobody needs the room.
+type Spare interface {
+	Reclaimable(device uint64) (bytes uint64)
+	// Reclaim gives back so much, if there is so much. It is done for a VM.
+	Reclaim(device, bytes uint64, vm string) (freed uint64)
 }
 
 // NewBook makes an empty book.
@@ -102,7 +111,8 @@ func (b *Book) ReserveDisks(vm string, needs []Need) (release func(), err error)
 				others += o.outstanding()
 			}
 		}
-		left := space.FreeBytes - min(others, space.FreeBytes)
+		free := space.FreeBytes + b.reclaimable(r.device)
+		left := free - min(others, free)
 		if want := r.outstanding(); want > left {
 			b.drop(mine)
 			return nil, fault.New(fault.StorageFull, b.files.Host, "vm", vm, "path", filepath.Dir(n.Path),
@@ -113,6 +123,39 @@ func (b *Book) ReserveDisks(vm string, needs []Need) (release func(), err error)
 		mine = append(mine, b.next)
 	}
 	return release, nil
+}
+
+func (b *Book) reclaimable(device uint64) uint64 {
+	if b.Spare == nil {
+		return 0
+	}
+	return b.Spare.Reclaimable(device)
+}
+
+// MakeRoom makes sure, before a file is written, that what was reserved on its file
+// system is free, and not only reclaimable.
+func (b *Book) MakeRoom(vm, path string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	space, err := b.files.Free(path)
+	if err != nil || b.Spare == nil {
+		return err
+	}
+	var want uint64
+	for _, o := range b.disks {
+		if o.device == space.Device {
+			want += o.outstanding()
+		}
+	}
+	if want <= space.FreeBytes {
+		return nil
+	}
+	b.Spare.Reclaim(space.Device, want-space.FreeBytes, vm)
+	if space, err = b.files.Free(path); err != nil || want <= space.FreeBytes {
+		return err
+	}
+	return fault.New(fault.StorageFull, b.files.Host, "vm", vm, "path", filepath.Dir(path),
+		"free", humanize.IBytes(space.FreeBytes), "needed", humanize.IBytes(want))
 }
 
 // ReserveMemory reserves memory out of what the host has available now

@@ -14,6 +14,9 @@ import (
 type Roots struct {
 	host string
 	dirs []string
+	// Hidden begins the names of directories below the roots in which no disk may lie;
+	// "" is none.
+	Hidden string
 }
 
 // NewRoots makes Roots of absolute directories. host is for faults. The
@@ -51,6 +54,9 @@ func (r Roots) Resolve(path string) (string, error) {
 	real, err := evalExisting(filepath.Clean(path))
 	if err != nil {
 		return "", r.outside(path, err)
+	}
+	if r.Hidden != "" && strings.Contains(real+"/", "/"+r.Hidden) {
+		return "", r.outside(path, errors.New("that directory is Drover's own"))
 	}
 	for _, d := range r.dirs {
 		root, err := evalExisting(d)

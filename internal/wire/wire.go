@@ -8,6 +8,7 @@
 //	Open      -> Opened            the move, its session for data streams, what the destination is
 //	Offer     -> Admitted          domain XML and disks; nothing is created
 //	Prepare   -> Prepared          libvirt's Begin; checked again, disks created, QEMU waits
+//	Seeds     -> SeedList          only if Admitted said that there are some; until it has all
 //	Handover  -> Outcome           the decision is the destination's from here on
 //	Cancel    -> Outcome           before handover only
 //	Query     -> Outcome           after a restart, by the source host itself
@@ -52,6 +53,8 @@ const (
 	KindAdmitted   Kind = "admitted"
 	KindPrepare    Kind = "prepare"
 	KindPrepared   Kind = "prepared"
+	KindSeeds      Kind = "seeds"
+	KindSeedList   Kind = "seed-list"
 	KindHandover   Kind = "handover"
 	KindCancel     Kind = "cancel"
 	KindQuery      Kind = "query"
@@ -255,6 +258,10 @@ type Admitted struct {
 	// LeftOut are the parts of the definition that the destination does not take
 	// over, such as metadata.
 	LeftOut []string `json:"left_out,omitempty"`
+	// Seeds: there is something of the VM's disks here from before, which need not be
+	// sent if the source asks for the hashes. SeedBytes is how much, as far as is known.
+	Seeds     bool   `json:"seeds,omitempty"`
+	SeedBytes uint64 `json:"seed_bytes,omitempty"`
 	// Problems is all that is in the way; only a comparison gets them together.
 	Problems []fault.Problem `json:"problems,omitempty"`
 }
@@ -269,6 +276,19 @@ type Prepare struct {
 // Prepared says that QEMU waits and that data streams may be opened.
 type Prepared struct {
 	Cookie []byte `json:"cookie,omitempty"`
+}
+
+// Seeds asks which blocks of disks the destination has, from a number on. After an
+// answer that has any, all disk streams have references to blocks by their numbers.
+type Seeds struct {
+	From int `json:"from"`
+}
+
+// SeedList has hashes of blocks, 16 bytes of each, from that number on; Total is
+// how many there are. It may have less than what is left.
+type SeedList struct {
+	Total int    `json:"total"`
+	Sums  []byte `json:"sums,omitempty"`
 }
 
 // Handover says that the source's copy is stopped for good and complete. From

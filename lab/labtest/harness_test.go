@@ -14,6 +14,7 @@ import (
 
 	"drover/internal/guest"
 	"drover/internal/record"
+	"drover/internal/seed"
 	"drover/lab"
 )
 
@@ -238,7 +239,11 @@ func (s *site) leftovers(ctx context.Context, host string) (found []string, err 
 			return nil, err
 		}
 		for _, e := range entries {
-			if inside := filepath.Join(dir, filepath.Base(e)); !slices.Contains(files, inside) {
+			inside := filepath.Join(dir, filepath.Base(e))
+			if strings.HasPrefix(filepath.Base(e), seed.DirPrefix) { // kept on purpose, and bounded
+				continue
+			}
+			if !slices.Contains(files, inside) {
 				found = append(found, inside)
 			}
 		}
