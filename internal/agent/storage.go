@@ -36,7 +36,7 @@ func newDiskStore(cfg *config.Config, log *slog.Logger) (diskStore, error) {
 	files := storage.Files{Host: cfg.Host}
 	book := storage.NewBook(files)
 	seeds := seed.Open(seed.Options{Host: cfg.Host, Dirs: roots.Dirs(), MaxAge: time.Duration(*cfg.Storage.Seeds.MaxAge),
-		MaxBytes: uint64(*cfg.Storage.Seeds.MaxSize), Log: log})
+		MaxBytes: uint64(*cfg.Storage.Seeds.MaxSize), MinBytes: 1 << 20, Log: log})
 	book.Spare = seeds
 	return diskStore{files: files, roots: roots, first: cfg.Storage.Roots[0], book: book, seeds: seeds}, nil
 }

@@ -23,6 +23,9 @@ func printSummary(w io.Writer, r *record.Record) error {
 		s.add("blackout", "%s", milliseconds(m.BlackoutMS))
 		s.add("moved", "%s of memory, %s of disks", size(m.MemoryBytes), size(m.DiskBytes))
 	}
+	if m.SeedBytes > 0 {
+		s.add("not sent", "%s of disks, which %s had from before", size(m.SeedBytes), dst)
+	}
 	if m.Score != nil {
 		s.add("predicted", "%s", scoreText(m.Score))
 	}

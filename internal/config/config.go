@@ -106,9 +106,12 @@ func (s Seeds) validate() error {
 // Size is a number of bytes, written as "100GiB"; 0 needs no unit.
 type Size uint64
 
+// String is a short form, such as "100 GiB".
+func (s Size) String() string { return humanize.IBytes(uint64(s)) }
+
 // MarshalYAML writes "100 GiB", or the bytes where that is not exact.
 func (s Size) MarshalYAML() (any, error) {
-	if text := humanize.IBytes(uint64(s)); sizeOf(text) == s {
+	if text := s.String(); sizeOf(text) == s {
 		return text, nil
 	}
 	return strconv.FormatUint(uint64(s), 10) + "B", nil

@@ -95,3 +95,21 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestSizesAndAgesOfSeeds(t *testing.T) {
+	c, err := Parse([]byte("storage: {seeds: {max_age: 0s, max_size: 1.5TiB}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *c.Storage.Seeds.MaxAge != 0 || *c.Storage.Seeds.MaxSize != 1536<<30 {
+		t.Errorf("%+v", c.Storage.Seeds)
+	}
+	if c, err = Parse([]byte("storage: {seeds: {max_size: 0}}\n")); err != nil || *c.Storage.Seeds.MaxSize != 0 || *c.Storage.Seeds.MaxAge == 0 {
+		t.Errorf("%+v, %v", c, err)
+	}
+	for _, bad := range []string{"max_size: much", "max_size: -1", "max_size: 9999999999999GiB", "max_age: -1h", "max_age: 100000h"} {
+		if _, err := Parse([]byte("storage: {seeds: {" + bad + "}}\n")); err == nil {
+			t.Errorf("%s was taken", bad)
+		}
+	}
+}

@@ -26,6 +26,9 @@ func (d *destination) summarise(handed time.Time, req wire.Handover) {
 		Operator: caller.Principal, DelegatedBy: caller.DelegatedBy, SignIn: caller.SignIn,
 		Encrypted: allEncrypted(proofs), MemoryBytes: payload(proofs, StreamMemory), DiskBytes: payload(proofs, StreamDisk),
 	}
+	if d.seeds != nil {
+		sum.SeedBytes = d.seeds.Taken()
+	}
 	if d.offer.Kind == wire.Live {
 		sum.BlackoutMS = stoodMS(req) + now.Sub(handed).Milliseconds()
 	}

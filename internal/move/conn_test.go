@@ -14,7 +14,6 @@ import (
 	"drover/internal/move"
 	"drover/internal/plan"
 	"drover/internal/record"
-	"drover/internal/seed"
 	"drover/internal/wire"
 )
 
@@ -271,7 +270,3 @@ func (c connector) Settle(_ context.Context, destination string, ns []record.Rou
 }
 
 const operator = "anna@LAB"
-
-func (s *session) Refer(*seed.Index) {}
-
-func (i *inbound) Take(*seed.Set) {}

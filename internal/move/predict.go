@@ -182,6 +182,7 @@ func (s *source) sampleOf(memory []byte, link float64, p *record.Plan) predict.S
 			v.Fixed += diskTime
 		}
 	}
+	v.DiskBytes -= min(v.DiskBytes, s.seedBytes)
 	used := withoutZeros(memory)
 	if len(memory) > 0 {
 		v.MemoryUsed = uint64(float64(v.MemoryTotal) * float64(len(used)) / float64(len(memory)))

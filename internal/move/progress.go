@@ -233,6 +233,9 @@ func (s *source) summarise() {
 		Coding:      record.CodingOf(proofs),
 		MemoryBytes: payload(proofs, StreamMemory), DiskBytes: payload(proofs, StreamDisk),
 	}
+	if s.index != nil {
+		sum.SeedBytes = s.index.Referred()
+	}
 	if !s.stopped.IsZero() {
 		sum.BlackoutMS = s.running.Sub(s.stopped).Milliseconds()
 	}

@@ -39,12 +39,13 @@ type source struct {
 	// comparing: this is no move, see Compare.
 	comparing bool
 	// seeds: the destination has something of the disks; index finds it.
-	seeds   bool
-	index   *seed.Index
-	outcome wire.Outcome
-	turn    time.Time // the move did not wait any more; zero: it never did
-	stopped time.Time // the guest stopped here
-	running time.Time // the destination said that it runs there
+	seeds     bool
+	seedBytes uint64 // how much, as far as is known
+	index     *seed.Index
+	outcome   wire.Outcome
+	turn      time.Time // the move did not wait any more; zero: it never did
+	stopped   time.Time // the guest stopped here
+	running   time.Time // the destination said that it runs there
 }
 
 // Start begins a move from this host. It returns once the move is journalled;
@@ -247,7 +248,7 @@ func (s *source) agree(ctx context.Context, xml string) error {
 	if err != nil {
 		return err
 	}
-	s.plan, s.seeds = p, admitted.Seeds && copies(admitted.Disks)
+	s.plan, s.seeds, s.seedBytes = p, admitted.Seeds && copies(admitted.Disks), admitted.SeedBytes
 	s.update(func(rec *Record, priv *private) {
 		rec.Plan = &p
 		priv.NVRAM, priv.Holder = s.dom.NVRAM, s.opened.Facts.Host

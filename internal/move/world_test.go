@@ -57,7 +57,8 @@ type host struct {
 	waited   []move.Record // what Options.Waits was told
 	happened []move.Event  // what Options.Happened was told
 	link     float64       // that a probe finds, bytes per second; 0: 1 Gbit/s
-	channels int           // of multifd, as libvirt was told last
+	kept     kept
+	channels int // of multifd, as libvirt was told last
 }
 
 // agent is one life of a host's droverd.
@@ -170,7 +171,7 @@ func (h *host) start() *agent {
 	a := &agent{h: h, store: st, dead: make(chan struct{}), buried: make(chan struct{}), counts: map[string]int{}}
 	a.ctx, a.stop = context.WithCancel(context.Background())
 	o := move.Options{Host: h.name, RunDir: filepath.Join(h.dir, "run"), Settings: h.set, Roots: roots,
-		Hypervisor: hyper{a}, Storage: storage{a}, Connector: connector{a}, Store: st, Log: slog.New(slog.DiscardHandler),
+		Hypervisor: hyper{a}, Storage: storage{a}, Seeds: shelf{a}, Connector: connector{a}, Store: st, Log: slog.New(slog.DiscardHandler),
 		UnwindTimeout: 3 * time.Second, AnswerTimeout: h.w.answer, StatsInterval: time.Millisecond, LibvirtGrace: 200 * time.Millisecond, RetryInterval: 2 * time.Millisecond,
 		QueueInterval: 2 * time.Millisecond, Waits: h.heard, Happened: h.saw,
 		Inject: func(ctx context.Context, r move.Role, p move.Phase) error {

@@ -111,7 +111,7 @@ func TestScannerStaysInStepWithWhatItIsNotShown(t *testing.T) {
 func TestScannerAllocatesNothing(t *testing.T) {
 	stream := join(negotiation(8, 10), write(1, 512, random(1<<20, 1)), write(2, 0, random(1<<16, 1)))
 	if n := testing.AllocsPerRun(10, func() {
-		s := Scanner{c: newClient()}
+		s := Scanner{c: newClient(), size: PageSize}
 		for b := stream; len(b) > 0; {
 			n, _, _ := s.Next(b)
 			b = b[n:]

@@ -121,6 +121,7 @@ type Summary struct {
 	MemoryBytes      uint64        `json:"memory_bytes"`
 	DiskBytes        uint64        `json:"disk_bytes"`
 	WireBytes        uint64        `json:"wire_bytes"`
+	SeedBytes        uint64        `json:"seed_bytes,omitempty" doc:"of disks: what the destination had from before, so that it was not sent"`
 	Network          string        `json:"network" doc:"subnets that carried the streams, from the sockets' addresses"`
 	Score            *Score        `json:"score,omitempty" doc:"how good the prediction was"`
 	Operator         string        `json:"operator"`

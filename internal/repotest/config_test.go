@@ -32,6 +32,9 @@ func settings(prefix string, v reflect.Value) (out []setting) {
 }
 
 func plain(f reflect.Value) string {
+	if f.Kind() == reflect.Pointer {
+		f = f.Elem()
+	}
 	if d, ok := f.Interface().(config.Duration); ok {
 		return time.Duration(d).String()
 	}

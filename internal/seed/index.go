@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"sync/atomic"
 )
 
 // Index finds blocks among those that a destination has. It may be used by
@@ -12,6 +13,7 @@ type Index struct {
 	sums  []byte
 	slots []uint32 // numbers of blocks and one, by their sums; 0 is free
 	mask  uint32
+	found atomic.Uint64
 }
 
 // NewIndex makes an Index of hashes, one after the other, of which the first is
@@ -56,5 +58,12 @@ func (x *Index) Find(content []byte) (block uint32, proof Proof, ok bool) {
 	}
 	proof = sha256.Sum256(content)
 	v := x.slots[x.at(proof[:SumSize])]
-	return v - 1, proof, v != 0
+	if v == 0 {
+		return 0, proof, false
+	}
+	x.found.Add(1)
+	return v - 1, proof, true
 }
+
+// Referred is how many bytes were found so far.
+func (x *Index) Referred() uint64 { return x.found.Load() * BlockSize }

@@ -8,7 +8,7 @@ import (
 )
 
 // lendWait is how long a move waits for its seeds to be read, all together.
-const lendWait = 2 * time.Minute
+const lendWait = 5 * time.Minute
 
 // Info is what is shown of a seed.
 type Info struct {

@@ -51,6 +51,8 @@ type Options struct {
 	// MaxAge and MaxBytes bound what is kept; 0 of either keeps nothing.
 	MaxAge   time.Duration
 	MaxBytes uint64
+	// MinBytes is what a file has to occupy to be worth it.
+	MinBytes uint64
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -176,7 +178,7 @@ func (s *Shelf) Keep(path string, o Origin) (kept bool) {
 	defer s.keeper.Unlock()
 	var st unix.Stat_t
 	size := allocated(path)
-	if !s.on() || size < BlockSize || size > s.o.MaxBytes || unix.Lstat(path, &st) != nil || st.Nlink != 1 || o.Host == "" {
+	if !s.on() || size < max(BlockSize, s.o.MinBytes) || size > s.o.MaxBytes || unix.Lstat(path, &st) != nil || st.Nlink != 1 || o.Host == "" {
 		return false
 	}
 	i, err := s.describe(path, o)

@@ -390,3 +390,61 @@ func TestServerThatDiesIsAnError(t *testing.T) {
 		t.Errorf("missing image: %v", err)
 	}
 }
+
+// spare is room that others would give back.
+type spare struct {
+	bytes uint64
+	asked uint64
+}
+
+func (s *spare) Reclaimable(uint64) uint64 { return s.bytes }
+
+func (s *spare) Reclaim(_, bytes uint64, _ string) uint64 {
+	s.asked += bytes
+	return 0
+}
+
+func TestRoomThatCanBeReclaimedCountsAndIsMadeBeforeItIsUsed(t *testing.T) {
+	dir := t.TempDir()
+	f := Files{Host: "HV02"}
+	b := NewBook(f)
+	space, err := f.Free(dir)
+	must(t, err)
+	want := Need{filepath.Join(dir, "a"), space.FreeBytes + 1<<30}
+	if _, err := b.ReserveDisks("APP01", []Need{want}); !fault.Is(err, fault.StorageFull) {
+		t.Fatalf("more than there is: %v", err)
+	}
+	s := &spare{bytes: 2 << 30}
+	b.Spare = s
+	release, err := b.ReserveDisks("APP01", []Need{want})
+	must(t, err)
+	if s.asked > 0 {
+		t.Error("room was taken for what may never be written")
+	}
+	if err := b.MakeRoom("APP01", want.Path); !fault.Is(err, fault.StorageFull) || s.asked == 0 {
+		t.Errorf("asked for %d bytes, of which none came: %v", s.asked, err)
+	}
+	release()
+	s.asked = 0
+	if err := b.MakeRoom("APP01", want.Path); err != nil || s.asked > 0 {
+		t.Errorf("asked for %d bytes that nobody needs: %v", s.asked, err)
+	}
+}
+
+func TestNoDiskLiesInAHiddenDirectory(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	must(t, err)
+	r, err := NewRoots("HV02", []string{dir})
+	must(t, err)
+	r.Hidden = ".drover-seeds-"
+	must(t, os.Mkdir(filepath.Join(dir, ".drover-seeds-hv02"), 0o700))
+	must(t, os.Symlink(".drover-seeds-hv02", filepath.Join(dir, "link")))
+	for _, p := range []string{".drover-seeds-hv02/x.disk", "deep/.drover-seeds-hv09/x", "link/x", ".drover-seeds-hv02"} {
+		if real, err := r.Resolve(filepath.Join(dir, p)); !fault.Is(err, fault.StoragePathOutside) {
+			t.Errorf("%s: %s, %v", p, real, err)
+		}
+	}
+	if _, err := r.Resolve(filepath.Join(dir, "my.drover-seeds-x.qcow2")); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,194 @@
+package seed
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// overwrite changes a block of a seed, as somebody with an editor would.
+func overwrite(t *testing.T, file string, block int64, data []byte) {
+	t.Helper()
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
+	if err == nil {
+		_, err = f.WriteAt(data, block*BlockSize)
+		f.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestASeedThatWasChangedIsReadAgain(t *testing.T) {
+	s := newStock(t)
+	s.disk("a.raw", random(4*BlockSize, 1), s.mine(FailedCopy))
+	if s.lent("u1", "HV02") != 4 {
+		t.Fatal("not lent")
+	}
+	overwrite(t, s.List()[0].File, 2, random(BlockSize, 9))
+	if got := s.lent("u1", "HV02"); got != 3 {
+		t.Errorf("%d blocks, want the three that are as they were and none that is new", got)
+	}
+}
+
+func TestADamagedSeedIsDropped(t *testing.T) {
+	s := newStock(t)
+	s.disk("a.raw", random(4*BlockSize, 1), s.mine(FailedCopy))
+	set := s.Lend(t.Context(), "u1", "HV02")
+	p := make([]byte, BlockSize)
+	if err := set.Block(0, Proof{1}, p); err != ErrDamaged {
+		t.Error(err)
+	}
+	set.Close()
+	if got := s.List(); len(got) != 0 {
+		t.Errorf("still there: %+v", got)
+	}
+}
+
+func TestSeedsOutliveTheAgentAndLeftoversDoNot(t *testing.T) {
+	s := newStock(t)
+	s.disk("a.raw", random(4*BlockSize, 1), s.mine(MovedAway))
+	s.lent("u1", "HV02")
+	dir, id := s.dir(s.root), s.List()[0].ID
+	s.Close()
+	// What kill -9 may leave: a description without its file, one half written, and no ledger.
+	other := strings.Repeat("0", 26)
+	for _, name := range []string{other + ".json", id + ".json.tmp", other + ".disk"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Remove(filepath.Join(dir, id+".ledger")); err != nil {
+		t.Fatal(err)
+	}
+	s.open()
+	if got := s.lent("u1", "HV02"); got != 4 {
+		t.Errorf("%d blocks after a restart", got)
+	}
+	entries, _ := os.ReadDir(dir)
+	if len(entries) != 3 {
+		t.Errorf("%v", entries)
+	}
+}
+
+func TestSeedsAreBounded(t *testing.T) {
+	s := newStock(t)
+	if s.disk("large.raw", random(5<<20, 1), s.mine(FailedCopy)) {
+		t.Error("larger than all may be")
+	}
+	for n, name := range []string{"a.raw", "b.raw", "c.raw"} {
+		o := s.mine(FailedCopy)
+		o.UUID = name
+		s.disk(name, random(2<<20, uint64(n)), o)
+		s.lent(name, "HV02")
+	}
+	if got := s.List(); len(got) != 1 || got[0].UUID != "c.raw" { // with its ledger, a second one is too much
+		t.Errorf("%+v", got)
+	}
+	s.now = s.now.Add(time.Hour + time.Second)
+	if s.lent("c.raw", "HV02") != 0 {
+		t.Error("lent after its time")
+	}
+	s.Tidy()
+	if len(s.List()) != 0 {
+		t.Error("kept after its time")
+	}
+	s.o.MaxAge = 0
+	if s.disk("d.raw", random(BlockSize, 1), s.mine(FailedCopy)) {
+		t.Error("kept where nothing is kept")
+	}
+}
+
+func TestTriesThatFailLeaveOneCopy(t *testing.T) {
+	s := newStock(t)
+	data := random(16*BlockSize, 1)
+	for _, blocks := range []int{4, 12, 8} {
+		s.disk("a.raw", data[:blocks*BlockSize], s.mine(FailedCopy))
+		s.lent("u1", "HV02")
+	}
+	if got := s.List(); len(got) != 2 || got[0].Content != 12*BlockSize {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestASeedGivesItsRoomBack(t *testing.T) {
+	s := newStock(t)
+	for n, uuid := range []string{"own", "u1", "u2"} {
+		o := s.mine(FailedCopy)
+		o.UUID, o.VM = uuid, uuid
+		s.disk(uuid+".raw", random(1<<20, uint64(n)), o)
+		s.lent(uuid, "HV02")
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(s.root, &st); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Reclaimable(st.Dev); got < 3<<20 {
+		t.Errorf("%d bytes", got)
+	}
+	set := s.Lend(t.Context(), "u1", "HV02")
+	defer set.Close()
+	if freed := s.Reclaim(st.Dev, 1<<20, "own"); freed < 1<<20 || len(s.List()) != 2 {
+		t.Errorf("%d bytes, left %+v", freed, s.List())
+	}
+	if freed := s.Reclaim(st.Dev, 3<<20, "own"); freed < 1<<20 || len(s.List()) != 1 || set.Len() == 0 {
+		t.Errorf("%d bytes, left %+v", freed, s.List())
+	}
+	if s.Reclaimable(st.Dev+1) != 0 || s.Reclaim(st.Dev+1, 1, "") != 0 {
+		t.Error("room on another file system")
+	}
+}
+
+func TestARetainedDiskStaysAndIsLent(t *testing.T) {
+	s := newStock(t)
+	if !s.disk("a.raw", random(3*BlockSize, 1), s.mine(Retained)) || s.lent("u1", "HV02") != 3 {
+		t.Fatal("not lent")
+	}
+	s.Purge("")
+	if _, err := os.Stat(filepath.Join(s.root, "a.raw")); err != nil {
+		t.Error("a disk that stayed was removed: ", err)
+	}
+}
+
+func TestSpentSeedsGoAndThoseOfTheMoveStay(t *testing.T) {
+	s := newStock(t)
+	for _, move := range []string{"before", "now"} {
+		o := s.mine(MovedAway)
+		o.Move = move
+		s.disk(move, random(2*BlockSize, uint64(len(move))), o)
+		s.lent("u1", "HV02")
+	}
+	s.Spent("u1", "now")
+	if got := s.List(); len(got) != 1 || got[0].Move != "now" {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestWhatIsNoDiskOfOursIsNotKept(t *testing.T) {
+	s := newStock(t)
+	file := filepath.Join(s.root, "a.raw")
+	if err := os.WriteFile(file, random(BlockSize, 1), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, path := range map[string]string{"a link": filepath.Join(s.root, "link"), "second name": filepath.Join(s.root, "second"), "gone": filepath.Join(s.root, "gone"),
+		"outside": filepath.Join(t.TempDir(), "b.raw")} {
+		switch name {
+		case "a link":
+			_ = os.Symlink(file, path)
+		case "second name":
+			_ = os.Link(file, path)
+		case "outside":
+			_ = os.WriteFile(path, random(BlockSize, 1), 0o644)
+		}
+		if s.Keep(path, s.mine(FailedCopy)) {
+			t.Errorf("%s: kept", name)
+		}
+	}
+}
