@@ -92,7 +92,7 @@ func (s *site) seeds(ctx context.Context, host string) (out []api.Seed, err erro
 // awaitSeeds waits until a host has so many seeds, and has read them all.
 func (s *site) awaitSeeds(t *testing.T, host, kind string, want int) (out []api.Seed) {
 	t.Helper()
-	eventually(t, 2*time.Minute, func(ctx context.Context) (err error) {
+	eventually(t, 5*time.Minute, func(ctx context.Context) (err error) {
 		if out, err = s.seeds(ctx, host); err != nil {
 			return err
 		}
@@ -116,7 +116,11 @@ func (s *seeding) hop(t *testing.T, from, to string) float64 {
 	for _, host := range twoHosts {
 		s.run(t, host, "sh", "-c", "rm -f "+teeDir+"/*")
 	}
-	rec := s.mustMove(t, s.vm, from, to)
+	id := s.detach(t, s.vm, from, to)
+	rec := s.awaitPhase(t, from, id, 20*time.Minute, record.Done, record.Failed)
+	if rec.Phase != record.Done {
+		t.Fatalf("move from %s to %s: %v", from, to, rec.Error)
+	}
 	s.sameBytes(t, from, to)
 	s.vm.verify(t)
 	if got := s.untouched(t, to, s.vm.Disks[0]); got != s.wanted {
@@ -139,7 +143,7 @@ func (s *seeding) testSeedsCut(t *testing.T) {
 	id := s.detach(t, s.vm, lab.HV01, lab.HV02)
 	file := s.Member(lab.HV02).Path(s.vm.Disks[0].Path)
 	arrived := uint64(0)
-	eventually(t, 5*time.Minute, func(ctx context.Context) error {
+	eventually(t, 10*time.Minute, func(ctx context.Context) error {
 		var st syscall.Stat_t
 		if err := syscall.Stat(file, &st); err != nil {
 			return err
@@ -153,11 +157,11 @@ func (s *seeding) testSeedsCut(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("cut at %.1f %%", 100*float64(arrived)/float64(s.full))
-	rec := s.awaitPhase(t, lab.HV01, id, 2*time.Minute, record.Failed, record.Done)
+	rec := s.awaitPhase(t, lab.HV01, id, 5*time.Minute, record.Failed, record.Done)
 	if rec.Phase != record.Failed {
 		t.Fatal("the move ended before the cut")
 	}
-	s.awaitPhase(t, lab.HV02, id, 2*time.Minute, record.Failed)
+	s.awaitPhase(t, lab.HV02, id, 5*time.Minute, record.Failed)
 	if err := s.LinkUp(lab.HV02, lab.Migration); err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +274,7 @@ func (s *seeding) testSeedsShutOff(t *testing.T) {
 	content := s.content(t, lab.HV01, d.Path, d.Format)
 	s.rate(t, 200_000_000)
 	id := s.detach(t, &machine{VM: vm}, lab.HV01, lab.HV02)
-	eventually(t, 2*time.Minute, func(context.Context) error {
+	eventually(t, 5*time.Minute, func(context.Context) error {
 		var st syscall.Stat_t
 		err := syscall.Stat(s.Member(lab.HV02).Path(d.Path), &st)
 		if err == nil && st.Blocks*512 < 120<<20 {
