@@ -27,10 +27,6 @@ type Seeds interface {
 	Spent(uuid, move string)
 }
 
-// sumsAtOnce is how many hashes go in one message: 4 MiB, in base64 less than a message
-// may have.
-const sumsAtOnce = 4 << 20 / seed.SumSize
-
 // retire makes a file that was a disk's, or UEFI variables, none any more: it is gone
 // from its place after this.
 func (r *run) retire(path, host, kind string) error {
@@ -102,7 +98,7 @@ func (d *destination) lend(ctx context.Context, env wire.Envelope) error {
 		d.log.Info("the source may refer to what is here", "blocks", set.Len())
 		d.conn.Take(set)
 	}
-	return reply(ctx, d.conn, wire.KindSeedList, wire.SeedList{Total: d.seeds.Len(), Sums: d.seeds.Sums(req.From, sumsAtOnce)})
+	return reply(ctx, d.conn, wire.KindSeedList, wire.SeedList{Total: d.seeds.Len(), Sums: d.seeds.Sums(req.From, wire.SeedSums)})
 }
 
 // refer asks which blocks the destination has, so that they need not be sent.
@@ -121,7 +117,7 @@ func (s *source) refer(ctx context.Context) error {
 		}
 		sums = append(sums, list.Sums...)
 		have := len(sums) / seed.SumSize
-		if list.Total > seed.MostBlocks || have > list.Total || len(list.Sums) == 0 || len(list.Sums)%seed.SumSize != 0 {
+		if have > list.Total || len(list.Sums) == 0 { // else it would never end
 			return fault.New(fault.ProtocolError, s.m.opt.Host, "peer", s.req.Destination, "problem",
 				fmt.Sprintf("a list of seeds with %d blocks of %d", have, list.Total))
 		}

@@ -13,7 +13,7 @@ import (
 // goroutines at a time, but for Close, which is last.
 type Set struct {
 	files []*os.File
-	where []place
+	where []spot
 	sums  []byte
 	taken atomic.Uint64
 
@@ -22,7 +22,7 @@ type Set struct {
 	close   func(damaged []bool)
 }
 
-type place struct{ file, block uint32 }
+type spot struct{ file, block uint32 }
 
 // add takes a file's entries, as far as there is room.
 func (s *Set) add(f *os.File, l Ledger) {
@@ -30,7 +30,7 @@ func (s *Set) add(f *os.File, l Ledger) {
 		if len(s.where) == MostBlocks {
 			break
 		}
-		s.where = append(s.where, place{uint32(len(s.files)), e.Block})
+		s.where = append(s.where, spot{uint32(len(s.files)), e.Block})
 		s.sums = append(s.sums, e.Sum[:]...)
 	}
 	s.files = append(s.files, f)

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
-	"golang.org/x/sys/unix"
 )
 
 // DirPrefix begins the name of the directory below a storage root where a host's seeds
@@ -176,24 +175,28 @@ func validID(id string) bool {
 func (s *Shelf) Keep(path string, o Origin) (kept bool) {
 	s.keeper.Lock()
 	defer s.keeper.Unlock()
-	var st unix.Stat_t
-	size := allocated(path)
-	if !s.on() || size < max(BlockSize, s.o.MinBytes) || size > s.o.MaxBytes || unix.Lstat(path, &st) != nil || st.Nlink != 1 || o.Host == "" {
+	if !s.on() || o.Host == "" {
 		return false
 	}
+	from, size, err := reach(path)
+	if err != nil || size < max(BlockSize, s.o.MinBytes) || size > s.o.MaxBytes {
+		from.close()
+		return false
+	}
+	defer from.close()
 	i, err := s.describe(path, o)
 	if err != nil {
 		s.o.Log.Info("disk not kept as a seed", "path", path, "error", err)
 		return false
 	}
 	if o.Kind != Retained {
-		if err := os.Rename(path, i.data()); err != nil {
+		if err := from.rename(i.data()); err != nil {
 			_ = os.Remove(i.file(".json"))
 			s.o.Log.Info("disk not kept as a seed", "path", path, "error", err)
 			return false
 		}
 		// Whatever of this fails, the disk is gone from its place.
-		if err := errors.Join(os.Chmod(i.data(), 0o600), os.Chown(i.data(), os.Geteuid(), os.Getegid()), syncDir(i.dir), syncDir(filepath.Dir(path))); err != nil {
+		if err := errors.Join(private(i.data()), syncDir(i.dir), from.sync()); err != nil {
 			s.o.Log.Warn("seed", "file", i.data(), "error", err)
 		}
 	}

@@ -177,7 +177,17 @@ func TestWhatIsNoDiskOfOursIsNotKept(t *testing.T) {
 	if err := os.WriteFile(file, random(BlockSize, 1), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for name, path := range map[string]string{"a link": filepath.Join(s.root, "link"), "second name": filepath.Join(s.root, "second"), "gone": filepath.Join(s.root, "gone"),
+	deep := filepath.Join(s.root, "deep")
+	if err := os.Mkdir(deep, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(deep, "c.raw"), random(BlockSize, 1), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(deep, filepath.Join(s.root, "over")); err != nil {
+		t.Fatal(err)
+	}
+	for name, path := range map[string]string{"over a link": filepath.Join(s.root, "over", "c.raw"), "a link": filepath.Join(s.root, "link"), "second name": filepath.Join(s.root, "second"), "gone": filepath.Join(s.root, "gone"),
 		"outside": filepath.Join(t.TempDir(), "b.raw")} {
 		switch name {
 		case "a link":

@@ -134,6 +134,30 @@ func (a Admitted) Check() error {
 // Check refuses what no destination of ours hands to the source's libvirt.
 func (p Prepared) Check() error { return sizes("", p.Cookie) }
 
+// MaxSeeds bounds the blocks that a destination offers for one move. They have hashes of
+// SeedSum bytes, of which one answer has at most SeedSums.
+const (
+	MaxSeeds = 2 << 20
+	SeedSum  = 16
+	SeedSums = 4 << 20 / SeedSum
+)
+
+// Check refuses a question about blocks that cannot be.
+func (s Seeds) Check() error {
+	if s.From < 0 || s.From > MaxSeeds {
+		return fmt.Errorf("a question about seeds from block %d on", s.From)
+	}
+	return nil
+}
+
+// Check refuses what is no row of hashes.
+func (l SeedList) Check() error {
+	if l.Total < 0 || l.Total > MaxSeeds || len(l.Sums)%SeedSum != 0 || len(l.Sums) > min(SeedSums, l.Total)*SeedSum {
+		return fmt.Errorf("a list of seeds with %d bytes of hashes for %d blocks", len(l.Sums), l.Total)
+	}
+	return nil
+}
+
 // Check refuses what no destination of ours says at the end.
 func (o Outcome) Check() error {
 	if o.Problem != nil {
