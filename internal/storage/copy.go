@@ -140,7 +140,9 @@ func (f Files) PushImage(ctx context.Context, path, format, socket string, progr
 		return err
 	}
 	target := (&url.URL{Scheme: "nbd+unix", Path: "/" + exportName, RawQuery: url.Values{"socket": {socket}}.Encode()}).String()
-	cmd := exec.CommandContext(ctx, "qemu-img", "convert", "-p", "-n", "--target-is-zero", "-t", "writeback",
+	// Zeros of less than 64 KiB are written with what is about them: cut at each page of zeros,
+	// hardly a block of a real file system would be whole, and found among a seed's.
+	cmd := exec.CommandContext(ctx, "qemu-img", "convert", "-p", "-n", "--target-is-zero", "-S", "64k", "-t", "writeback",
 		"-f", format, "-O", Raw, "--", path, target)
 	cmd.WaitDelay = 5 * time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
