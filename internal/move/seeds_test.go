@@ -48,7 +48,7 @@ func (s shelf) Keep(p string, o seed.Origin) (ok bool) {
 		}
 	})
 	if ok && o.Kind != seed.Retained {
-		_ = storage{s.a}.Remove(p)
+		_ = storage(s).Remove(p)
 	}
 	return ok
 }

@@ -43,7 +43,7 @@ func (c content) index() *Index {
 }
 
 // everyBlock takes each BlockSize bytes for a block.
-type everyBlock struct{ at int }
+type everyBlock struct{}
 
 func (e *everyBlock) Next(b []byte) (n int, key uint64, block bool) {
 	if len(b) < BlockSize {
