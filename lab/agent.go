@@ -43,12 +43,13 @@ func (l *Lab) raiseAgents(ctx context.Context, o Options) error {
 }
 
 // AgentConfig is the configuration with which the lab's agents start: the storage of the lab and
-// the role groups of the directory.
+// the role groups of the directory. Seeds are not kept: a move measures and leaves the same as the
+// one before it.
 func (l *Lab) AgentConfig(host string) *config.Config {
 	sids := l.state.GroupSIDs
 	return &config.Config{
 		Host:    host,
-		Storage: config.Storage{Roots: []string{VMDir, SharedDir}, BootRoots: []string{GuestDir}},
+		Storage: config.Storage{Roots: []string{VMDir, SharedDir}, BootRoots: []string{GuestDir}, Seeds: config.Seeds{MaxAge: new(config.Duration)}},
 		Roles: config.Roles{
 			Viewer:        []string{sids[GroupViewers]},
 			Operator:      []string{sids[GroupOperators]},

@@ -104,6 +104,13 @@ func TestSizesAndAgesOfSeeds(t *testing.T) {
 	if *c.Storage.Seeds.MaxAge != 0 || *c.Storage.Seeds.MaxSize != 1536<<30 {
 		t.Errorf("%+v", c.Storage.Seeds)
 	}
+	b, err := yaml.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := Parse(b); err != nil || *again.Storage.Seeds.MaxAge != 0 || *again.Storage.Seeds.MaxSize != 1536<<30 {
+		t.Errorf("%v of\n%s", err, b)
+	}
 	if c, err = Parse([]byte("storage: {seeds: {max_size: 0}}\n")); err != nil || *c.Storage.Seeds.MaxSize != 0 || *c.Storage.Seeds.MaxAge == 0 {
 		t.Errorf("%+v, %v", c, err)
 	}

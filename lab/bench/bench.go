@@ -163,10 +163,7 @@ func (b *bench) say(format string, args ...any) {
 // startAgents starts them as they are in use: without the debug log that tests want.
 func (b *bench) startAgents(ctx context.Context) error {
 	for _, m := range b.lab.Hosts() {
-		if err := b.lab.ConfigureAgent(m.Name, func(c *config.Config) {
-			c.Log.Level = "info"
-			c.Storage.Seeds.MaxAge = new(config.Duration) // each way has to carry all of the disk
-		}); err != nil {
+		if err := b.lab.ConfigureAgent(m.Name, func(c *config.Config) { c.Log.Level = "info" }); err != nil {
 			return err
 		}
 		if err := b.lab.StartAgent(ctx, m.Name); err != nil {

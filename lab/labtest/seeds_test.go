@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"drover/internal/api"
+	"drover/internal/config"
 	"drover/internal/fault"
 	"drover/internal/record"
 	"drover/internal/seed"
@@ -46,6 +47,9 @@ func TestSeeds(t *testing.T) {
 	}
 	for _, host := range twoHosts {
 		s.run(t, host, "mkdir", "-p", teeDir)
+		if err := s.ConfigureAgent(host, func(c *config.Config) { c.Storage.Seeds = config.Seeds{} }); err != nil { // as they are by default
+			t.Fatal(err)
+		}
 		if err := s.RestartAgent(t.Context(), host, "DROVERD_TEE="+teeDir); err != nil {
 			t.Fatal(err)
 		}
