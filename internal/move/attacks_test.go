@@ -72,34 +72,31 @@ func TestAttacksOfASource(t *testing.T) {
 		"disk that the definition lacks": {(*peer).opens, wire.KindOffer, offering(func(o *wire.Offer) {
 			o.Disks = append(o.Disks, wire.Disk{Target: "vdb", Device: "disk", Path: "/vms/b", Format: "raw", VirtualBytes: 1})
 		}), wire.KindAdmitted, fault.DefinitionInvalid},
-		"disk that the offer lacks":      {(*peer).opens, wire.KindOffer, offering(func(o *wire.Offer) { o.Disks = nil }), wire.KindAdmitted, fault.DefinitionInvalid},
-		"other format than defined":      {(*peer).opens, wire.KindOffer, disks(func(d *wire.Disk) { d.Format = "raw" }), wire.KindAdmitted, fault.DefinitionInvalid},
-		"disk of a size that overflows":  {(*peer).opens, wire.KindOffer, disks(func(d *wire.Disk) { d.VirtualBytes = 1<<64 - 1 }), wire.KindAdmitted, fault.ProtocolError},
-		"disk in use that overflows":     {(*peer).opens, wire.KindOffer, disks(func(d *wire.Disk) { d.AllocatedBytes = 1<<64 - 1 }), wire.KindAdmitted, fault.ProtocolError},
-		"disk of a negative size":        {(*peer).opens, wire.KindOffer, json.RawMessage(`{"kind":"live","disks":[{"target":"vda","virtual_bytes":-4096}]}`), wire.KindAdmitted, fault.ProtocolError},
-		"disk with a path of two lines":  {(*peer).opens, wire.KindOffer, disks(func(d *wire.Disk) { d.Path = "/vms/a\n/etc/x" }), wire.KindAdmitted, fault.ProtocolError},
-		"disk with a relative path":      {(*peer).opens, wire.KindOffer, disks(func(d *wire.Disk) { d.Path = "../etc/x" }), wire.KindAdmitted, fault.ProtocolError},
-		"disks without number":           {(*peer).opens, wire.KindOffer, offering(func(o *wire.Offer) { o.Disks = many(5000) }), wire.KindAdmitted, fault.ProtocolError},
-		"mappings without number":        {(*peer).opens, wire.KindOffer, offering(func(o *wire.Offer) { o.Mappings.Networks = mappings(5000) }), wire.KindAdmitted, fault.ProtocolError},
-		"mapping out of the roots":       {(*peer).opens, wire.KindOffer, offering(func(o *wire.Offer) { o.Mappings.Disks = map[string]string{"vda": "/etc/"} }), wire.KindAdmitted, fault.StoragePathOutside},
-		"mapping that climbs":            {(*peer).opens, wire.KindOffer, offering(func(o *wire.Offer) { o.Mappings.Storage = map[string]string{"/vms": "/vms/../etc"} }), wire.KindAdmitted, fault.StoragePathOutside},
-		"directory of two lines":         {(*peer).opens, wire.KindOffer, offering(func(o *wire.Offer) { o.StoragePath = "/vms/a\nb" }), wire.KindAdmitted, fault.ProtocolError},
-		"definition too large":           {(*peer).opens, wire.KindOffer, offering(func(o *wire.Offer) { o.XML = strings.Repeat("<a>", 1<<20) }), wire.KindAdmitted, fault.ProtocolError},
-		"definition nested without end":  {(*peer).opens, wire.KindOffer, offering(func(o *wire.Offer) { o.XML = strings.Repeat("<a>", 300_000) }), wire.KindAdmitted, fault.DefinitionInvalid},
-		"message nested without end":     {(*peer).opens, wire.KindOffer, json.RawMessage(strings.Repeat(`{"a":`, 9000) + "1" + strings.Repeat("}", 9000)), wire.KindAdmitted, fault.ProtocolError},
-		"variables without end":          {(*peer).opens, wire.KindOffer, offering(func(o *wire.Offer) { o.NVRAM = make([]byte, 3<<20) }), wire.KindAdmitted, fault.ProtocolError},
-		"connections that overflow":      {(*peer).opens, wire.KindOffer, json.RawMessage(`{"kind":"live","connections":9223372036854775808}`), wire.KindAdmitted, fault.ProtocolError},
-		"more memory than offered":       {(*peer).offers, wire.KindPrepare, wire.Prepare{XML: larger()}, wire.KindPrepared, fault.DefinitionInvalid},
-		"fewer disks than offered":       {(*peer).offers, wire.KindPrepare, preparing(func(d *virt.Domain) { d.Disks = nil }, nil), wire.KindPrepared, fault.DefinitionInvalid},
-		"cookie too large":               {(*peer).offers, wire.KindPrepare, preparing(asIs, make([]byte, 2<<20)), wire.KindPrepared, fault.ProtocolError},
-		"cookie of another definition":   {(*peer).offers, wire.KindPrepare, preparing(asIs, []byte("evil")), wire.KindPrepared, fault.DefinitionInvalid},
-		"link in the place of a disk":    {(*peer).plantsALink, wire.KindPrepare, preparing(asIs, nil), wire.KindPrepared, fault.StoragePathOutside},
-		"handover with too large cookie": {(*peer).prepares, wire.KindHandover, wire.Handover{Cookie: make([]byte, 2<<20)}, wire.KindOutcome, fault.ProtocolError},
-		"handover of a text":             {(*peer).prepares, wire.KindHandover, json.RawMessage(`"now"`), wire.KindOutcome, fault.ProtocolError},
-		"handover with lying counts":     {(*peer).prepares, wire.KindHandover, json.RawMessage(`{"stood_ms":1e400}`), wire.KindOutcome, fault.ProtocolError},
-		"answer instead of a question":   {(*peer).prepares, wire.KindOutcome, wire.Outcome{Verdict: wire.Running}, wire.KindOutcome, fault.ProtocolError},
-		"failure in the middle":          {(*peer).prepares, wire.KindFailure, fault.Problem{Code: fault.Internal}, wire.KindOutcome, fault.ProtocolError},
-		"hello in the middle":            {(*peer).offers, wire.KindHello, wire.Hello{Host: "HV01"}, wire.KindHelloReply, fault.ProtocolError},
+		"disk that the offer lacks":     {(*peer).opens, wire.KindOffer, offering(func(o *wire.Offer) { o.Disks = nil }), wire.KindAdmitted, fault.DefinitionInvalid},
+		"other format than defined":     {(*peer).opens, wire.KindOffer, disks(func(d *wire.Disk) { d.Format = "raw" }), wire.KindAdmitted, fault.DefinitionInvalid},
+		"disk of a size that overflows": {(*peer).opens, wire.KindOffer, disks(func(d *wire.Disk) { d.VirtualBytes = 1<<64 - 1 }), wire.KindAdmitted, fault.ProtocolError},
+		"disk in use that overflows":    {(*peer).opens, wire.KindOffer, disks(func(d *wire.Disk) { d.AllocatedBytes = 1<<64 - 1 }), wire.KindAdmitted, fault.ProtocolError},
+		"disk of a negative size":       {(*peer).opens, wire.KindOffer, json.RawMessage(`{"kind":"live","disks":[{"target":"vda","virtual_bytes":-4096}]}`), wire.KindAdmitted, fault.ProtocolError},
+		"disk with a path of two lines": {(*peer).opens, wire.KindOffer, disks(func(d *wire.Disk) { d.Path = "/vms/a\n/etc/x" }), wire.KindAdmitted, fault.ProtocolError},
+		"disk with a relative path":     {(*peer).opens, wire.KindOffer, disks(func(d *wire.Disk) { d.Path = "../etc/x" }), wire.KindAdmitted, fault.ProtocolError},
+		"disks without number":          {(*peer).opens, wire.KindOffer, offering(func(o *wire.Offer) { o.Disks = many(wire.MaxDisks + 1) }), wire.KindAdmitted, fault.ProtocolError},
+		"mappings without number":       {(*peer).opens, wire.KindOffer, offering(func(o *wire.Offer) { o.Mappings.Networks = mappings(wire.MaxMappings + 1) }), wire.KindAdmitted, fault.ProtocolError},
+		"mapping out of the roots":      {(*peer).opens, wire.KindOffer, offering(func(o *wire.Offer) { o.Mappings.Disks = map[string]string{"vda": "/etc/"} }), wire.KindAdmitted, fault.StoragePathOutside},
+		"mapping that climbs":           {(*peer).opens, wire.KindOffer, offering(func(o *wire.Offer) { o.Mappings.Storage = map[string]string{"/vms": "/vms/../etc"} }), wire.KindAdmitted, fault.StoragePathOutside},
+		"directory of two lines":        {(*peer).opens, wire.KindOffer, offering(func(o *wire.Offer) { o.StoragePath = "/vms/a\nb" }), wire.KindAdmitted, fault.ProtocolError},
+		"definition nested without end": {(*peer).opens, wire.KindOffer, offering(func(o *wire.Offer) { o.XML = strings.Repeat("<a>", 30_000) }), wire.KindAdmitted, fault.DefinitionInvalid},
+		"message nested without end":    {(*peer).opens, wire.KindOffer, json.RawMessage(strings.Repeat(`{"a":`, 9000) + "1" + strings.Repeat("}", 9000)), wire.KindAdmitted, fault.ProtocolError},
+		"connections that overflow":     {(*peer).opens, wire.KindOffer, json.RawMessage(`{"kind":"live","connections":9223372036854775808}`), wire.KindAdmitted, fault.ProtocolError},
+		"more memory than offered":      {(*peer).offers, wire.KindPrepare, wire.Prepare{XML: larger()}, wire.KindPrepared, fault.DefinitionInvalid},
+		"fewer disks than offered":      {(*peer).offers, wire.KindPrepare, preparing(func(d *virt.Domain) { d.Disks = nil }, nil), wire.KindPrepared, fault.DefinitionInvalid},
+		"cookie too large":              {(*peer).offers, wire.KindPrepare, preparing(asIs, make([]byte, wire.MaxCookie+1)), wire.KindPrepared, fault.ProtocolError},
+		"cookie of another definition":  {(*peer).offers, wire.KindPrepare, preparing(asIs, []byte("evil")), wire.KindPrepared, fault.DefinitionInvalid},
+		"link in the place of a disk":   {(*peer).plantsALink, wire.KindPrepare, preparing(asIs, nil), wire.KindPrepared, fault.StoragePathOutside},
+		"handover of a text":            {(*peer).prepares, wire.KindHandover, json.RawMessage(`"now"`), wire.KindOutcome, fault.ProtocolError},
+		"handover with lying counts":    {(*peer).prepares, wire.KindHandover, json.RawMessage(`{"stood_ms":1e400}`), wire.KindOutcome, fault.ProtocolError},
+		"answer instead of a question":  {(*peer).prepares, wire.KindOutcome, wire.Outcome{Verdict: wire.Running}, wire.KindOutcome, fault.ProtocolError},
+		"failure in the middle":         {(*peer).prepares, wire.KindFailure, fault.Problem{Code: fault.Internal}, wire.KindOutcome, fault.ProtocolError},
+		"hello in the middle":           {(*peer).offers, wire.KindHello, wire.Hello{Host: "HV01"}, wire.KindHelloReply, fault.ProtocolError},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -186,7 +183,7 @@ func TestAttacksOfADestination(t *testing.T) {
 		"facts without end":           {wire.KindOpened, key(func(o *wire.Opened) { o.Facts.QEMUVersion = long }), fault.ProtocolError},
 		"less than no CPUs":           {wire.KindOpened, key(func(o *wire.Opened) { o.Facts.CPUs = -1 << 40 }), fault.ProtocolError},
 		"memory that overflows":       {wire.KindOpened, json.RawMessage(`{"facts":{"memory_available":18446744073709551616}}`), fault.ProtocolError},
-		"roots without number":        {wire.KindOpened, key(func(o *wire.Opened) { o.Facts.StorageRoots = make([]string, 50_000) }), fault.ProtocolError},
+		"roots without number":        {wire.KindOpened, key(func(o *wire.Opened) { o.Facts.StorageRoots = make([]string, 1000) }), fault.ProtocolError},
 		"this host itself":            {wire.KindOpened, key(func(o *wire.Opened) { o.Facts.UUID = "uuid-of-HV01" }), fault.SameHost},
 		"takes no moves":              {wire.KindOpened, key(func(o *wire.Opened) { o.Facts.Incoming = false }), fault.MigrationDisabled},
 		"answer nested without end":   {wire.KindAdmitted, json.RawMessage(strings.Repeat(`{"disks":`, 9000) + "1" + strings.Repeat("}", 9000)), fault.ProtocolError},
@@ -194,9 +191,8 @@ func TestAttacksOfADestination(t *testing.T) {
 		"place that is none":          {wire.KindAdmitted, to(wire.AdmittedDisk{Target: "vda", Action: wire.Copy, Path: "--help"}), fault.ProtocolError},
 		"place of 100 KB":             {wire.KindAdmitted, to(wire.AdmittedDisk{Target: "vda", Action: wire.Copy, Path: "/" + long}), fault.ProtocolError},
 		"shared without proof":        {wire.KindAdmitted, to(wire.AdmittedDisk{Target: "vda", Action: wire.Shared, Path: "/vms/else"}), fault.ProtocolError},
-		"left out without end":        {wire.KindAdmitted, wire.Admitted{Disks: []wire.AdmittedDisk{{Target: "vda", Action: wire.Copy, Path: disk}}, LeftOut: make([]string, 50_000)}, fault.ProtocolError},
+		"left out without end":        {wire.KindAdmitted, wire.Admitted{Disks: []wire.AdmittedDisk{{Target: "vda", Action: wire.Copy, Path: disk}}, LeftOut: make([]string, 1000)}, fault.ProtocolError},
 		"hostile cookie for libvirt":  {wire.KindPrepared, wire.Prepared{Cookie: []byte("evil")}, fault.ProtocolError},
-		"cookie without end":          {wire.KindPrepared, wire.Prepared{Cookie: make([]byte, 2<<20)}, fault.ProtocolError},
 		"prepared that is a number":   {wire.KindPrepared, json.RawMessage(`-1`), fault.ProtocolError},
 		"prepared of another message": {wire.KindPrepared, wire.Prepare{XML: "<domain/>"}, ""},
 	} {
@@ -216,9 +212,24 @@ func TestAttacksOfADestination(t *testing.T) {
 				t.Errorf("an error of %d bytes: %.300q", len(text), text)
 			}
 			w.runsOnlyOn(t, src, dst)
-			w.movesNow(t, src, dst)
+			w.movesSoon(t, src, dst)
 		})
 	}
+}
+
+// movesSoon is movesNow when the destination may still be busy with the end of the move
+// before, of which the source has heard already.
+func (w *world) movesSoon(t *testing.T, src, dst *host) {
+	t.Helper()
+	eventually(t, "the VM can move again", func() bool {
+		rec := src.over(t, src.current().begin(t, request()))
+		if rec.Error != nil && rec.Error.Code == fault.VMMoving {
+			return false
+		}
+		wantCode(t, rec, move.Done)
+		return true
+	})
+	w.runsOnlyOn(t, dst, src)
 }
 
 // A word that decides nothing, or one that comes before its time, decides nothing: the
@@ -234,13 +245,12 @@ func TestVerdictsThatContradict(t *testing.T) {
 		w.runsOnlyOn(t, src, dst)
 		close(done)
 		src.fail("OutPerform", nil)
-		w.movesNow(t, src, dst)
+		w.movesSoon(t, src, dst)
 	})
 	for name, body := range map[string]any{
 		"a word of no protocol":      wire.Outcome{Verdict: "perhaps"},
 		"no word":                    wire.Outcome{},
 		"neither":                    json.RawMessage(`{"verdict":["running","abandoned"]}`),
-		"a cookie without end":       wire.Outcome{Verdict: wire.Abandoned, Cookie: make([]byte, 2<<20)},
 		"two at once, the last void": json.RawMessage(`{"verdict":"abandoned","verdict":"x"}`),
 	} {
 		t.Run(name, func(t *testing.T) { // the journal there decides: it runs at the destination

@@ -76,7 +76,8 @@ func TestDestinationThatNeverAnswersIsGivenUp(t *testing.T) {
 			wantCode(t, src.over(t, id), move.Failed, fault.PeerSilent)
 			w.runsOnlyOn(t, src, dst)
 			w.with(nil)
-			w.movesNow(t, src, dst)
+			w.setRules(nil)
+			w.movesSoon(t, src, dst)
 		})
 	}
 }
@@ -92,5 +93,5 @@ func TestTransferThatStandsStillIsGivenUp(t *testing.T) {
 	release()
 	w.runsOnlyOn(t, src, dst)
 	w.with(nil)
-	w.movesNow(t, src, dst)
+	w.movesSoon(t, src, dst)
 }

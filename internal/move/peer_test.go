@@ -67,7 +67,7 @@ func delegated() move.Caller {
 
 // call sends a request and waits for its answer.
 func call[T any](p *peer, k wire.Kind, req any, want wire.Kind) (resp T, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	env, err := wire.Seal(k, req)
 	if err != nil {
