@@ -56,7 +56,6 @@ func TestSlowHandshakesAreCutOff(t *testing.T) {
 
 // A deadline that began anew with each byte would be none.
 func TestAByteAtATimeIsCutOffToo(t *testing.T) {
-	e := newEnv(t, Timing{Handshake: 150 * time.Millisecond, Auth: 150 * time.Millisecond})
 	drip := func(w io.Writer, b []byte) error {
 		tick := time.NewTicker(20 * time.Millisecond)
 		defer tick.Stop()
@@ -69,17 +68,17 @@ func TestAByteAtATimeIsCutOffToo(t *testing.T) {
 		return errors.New("all of it was taken")
 	}
 	long := bytes.Repeat([]byte{0}, 1000) // 20 s
-	for name, begin := range map[string]func(net.Conn, *tls.Conn) error{
-		"ClientHello": func(c net.Conn, _ *tls.Conn) error {
+	for name, begin := range map[string]func(*env, net.Conn, *tls.Conn) error{
+		"ClientHello": func(_ *env, c net.Conn, _ *tls.Conn) error {
 			return drip(c, append([]byte{22, 3, 1, 3, 0xe8, 1, 0, 3, 0xe4}, long...))
 		},
-		"HELLO": func(_ net.Conn, c *tls.Conn) error {
+		"HELLO": func(_ *env, _ net.Conn, c *tls.Conn) error {
 			if _, err := c.Write(preamble{Version, byte(KindMemory)}.bytes()); err != nil {
 				return err
 			}
 			return drip(c, make([]byte, headerSize+helloSize-1))
 		},
-		"token": func(_ net.Conn, c *tls.Conn) error {
+		"token": func(e *env, _ net.Conn, c *tls.Conn) error {
 			if _, err := c.Write(preamble{Version, byte(KindControl)}.bytes()); err != nil {
 				return err
 			}
@@ -99,13 +98,14 @@ func TestAByteAtATimeIsCutOffToo(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			e := newEnv(t, Timing{Handshake: 150 * time.Millisecond, Auth: 150 * time.Millisecond})
 			c, err := net.Dial("tcp", e.opt.Remote.String())
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer c.Close()
 			_ = c.SetDeadline(time.Now().Add(patience))
-			err = begin(c, tls.Client(c, &tls.Config{InsecureSkipVerify: true})) //nolint:gosec // as Dial does
+			err = begin(e, c, tls.Client(c, &tls.Config{InsecureSkipVerify: true})) //nolint:gosec // as Dial does
 			if name == "HELLO" || errors.Is(err, net.ErrClosed) || isReset(err) {
 				_, _ = io.Copy(io.Discard, c) // until the listener closes
 			} else {
