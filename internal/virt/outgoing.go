@@ -22,10 +22,10 @@ const abortWait = 30 * time.Second
 // the calls, because libvirt ends the migration's job with it, and one for
 // events.
 type Outgoing struct {
-	h     *Host
-	c     *conn
-	p     MigrationParams
-	dom   lv.Domain
+	h   *Host
+	c   *conn
+	p   MigrationParams
+	dom lv.Domain
 
 	// mu guards watch, which is another one after the connection of the first was
 	// lost; quit ends the looking for it.

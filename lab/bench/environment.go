@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-
 )
 
 // environment notes what the figures depend on, and which ways are not to be had.

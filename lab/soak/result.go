@@ -74,7 +74,7 @@ type Made struct {
 	Phase  record.Phase `json:"phase"`          // done, failed, cancelled
 	Code   string       `json:"code,omitempty"` // of the error
 	Error  string       `json:"error,omitempty"`
-	Host   string       `json:"host"`           // that has the VM after it
+	Host   string       `json:"host"` // that has the VM after it
 	// BlackoutMS is the longest silence of the guest during the step.
 	BlackoutMS int64 `json:"blackout_ms"`
 }
