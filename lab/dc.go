@@ -225,7 +225,7 @@ func (l *Lab) StartDirectory(ctx context.Context, ahead time.Duration) error {
 		Argv:        []string{"/usr/sbin/samba", "-F", "-M", "single", "--debug-stdout", "-d1"},
 		Env:         env,
 		Ready:       func(ctx context.Context) error { return dialAll(ctx, dc, "53", "88", "389", "636") },
-		ReadyWithin: 30 * time.Second,
+		ReadyWithin: 2 * time.Minute,
 	})
 }
 

@@ -16,7 +16,7 @@ import (
 
 const otherUUID = "99999999-2222-4333-8444-555555555555"
 
-var noLibvirt = errors.New("libvirt is down")
+var errNoLibvirt = errors.New("libvirt is down")
 
 // down makes a host's libvirt answer nothing, as far as a source that takes back asks it.
 func (h *host) down(err error) {
@@ -32,7 +32,7 @@ func TestSourceTakesBackWhenLibvirtIsBack(t *testing.T) {
 			t.Parallel()
 			w, src, dst := pair(t, vm())
 			src.onceAt(move.Source, move.Handover, func(*agent) error {
-				src.down(fault.Wrap(noLibvirt, fault.HypervisorDown, "HV01", "socket", "(fake)"))
+				src.down(fault.Wrap(errNoLibvirt, fault.HypervisorDown, "HV01", "socket", "(fake)"))
 				return errors.New("injected")
 			})
 			id := src.current().begin(t, request())
@@ -75,7 +75,7 @@ func TestSourceDoesNotWaitForAutostart(t *testing.T) {
 func TestDestinationClearsWhenLibvirtIsBack(t *testing.T) {
 	w, src, dst := pair(t, vm())
 	src.onceAt(move.Source, move.Transfer, func(*agent) error {
-		dst.fail("Domains", noLibvirt)
+		dst.fail("Domains", errNoLibvirt)
 		return errors.New("injected")
 	})
 	id := src.current().begin(t, request())
@@ -222,7 +222,7 @@ func TestTransferEndsWhenLibvirtIsSilent(t *testing.T) {
 	defer release()
 	id := src.current().begin(t, request())
 	<-in
-	src.fake.Fail("Stats", fault.Wrap(noLibvirt, fault.HypervisorDown, "HV01", "socket", "(fake)"))
+	src.fake.Fail("Stats", fault.Wrap(errNoLibvirt, fault.HypervisorDown, "HV01", "socket", "(fake)"))
 	wantCode(t, src.over(t, id), move.Failed, fault.HypervisorDown)
 	w.runsOnlyOn(t, src, dst)
 }
@@ -303,7 +303,7 @@ func TestWaitingVMIsEndedBeforeTheSourceHears(t *testing.T) {
 	waiting := vm()
 	waiting.State, waiting.Reason, waiting.Persistent = virt.Paused, "migration", false
 	dst.add(waiting)
-	dst.fail("DomainDestroy", noLibvirt)
+	dst.fail("DomainDestroy", errNoLibvirt)
 	dst.restart()
 	src.reaches(t, id, move.Unknown)
 	dst.fail("DomainDestroy", nil)
@@ -321,7 +321,7 @@ func TestWaitingVMIsEndedBeforeTheSourceHears(t *testing.T) {
 func TestGuestThatRunsAgainIsNotHandedOver(t *testing.T) {
 	for name, happens := range map[string]func(*host) error{
 		"it runs":               func(h *host) error { h.fake.Restarted(vmUUID); return nil },
-		"the connection broken": func(h *host) error { h.fake.Fail("Stands", noLibvirt); return nil },
+		"the connection broken": func(h *host) error { h.fake.Fail("Stands", errNoLibvirt); return nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
