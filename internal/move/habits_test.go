@@ -290,6 +290,12 @@ func TestForeignJobIsNotAborted(t *testing.T) {
 // A VM that still waits at the destination is ended before the source hears that it does not
 // run there: libvirt may yet carry out the Finish of a connection that was lost.
 func TestWaitingVMIsEndedBeforeTheSourceHears(t *testing.T) {
+	for name, defined := range map[string]bool{"waiting": false, "and that Finish has begun": true} {
+		t.Run(name, func(t *testing.T) { testWaitingVM(t, defined) })
+	}
+}
+
+func testWaitingVM(t *testing.T, defined bool) {
 	w, src, dst := pair(t, vm())
 	hit := make(chan struct{})
 	dst.onceAt(move.Destination, move.Finish, func(a *agent) error {
@@ -301,11 +307,13 @@ func TestWaitingVMIsEndedBeforeTheSourceHears(t *testing.T) {
 	<-hit
 	// As libvirtd leaves it that was killed as well, and has not looked after it yet.
 	waiting := vm()
-	waiting.State, waiting.Reason, waiting.Persistent = virt.Paused, "migration", false
+	waiting.State, waiting.Reason, waiting.Persistent = virt.Paused, "migration", defined
 	dst.add(waiting)
 	dst.fail("DomainDestroy", errNoLibvirt)
 	dst.restart()
 	src.reaches(t, id, move.Unknown)
+	dst.current().end()
+	dst.restart() // what was decided stays so
 	dst.fail("DomainDestroy", nil)
 	wantCode(t, src.over(t, id), move.Failed, fault.FinishFailed)
 	if dst.has(vmUUID) {

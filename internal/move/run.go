@@ -36,6 +36,8 @@ type private struct {
 	NVRAM string `json:"nvram,omitempty"`
 	// Holder is the host to which the disks were copied (source).
 	Holder string `json:"holder,omitempty"`
+	// Fenced says that the VM was ended here before it was known to run (destination).
+	Fenced bool `json:"fenced,omitempty"`
 	// Autostart is the flag to give back, or to carry over.
 	Autostart bool `json:"autostart,omitempty"`
 }

@@ -235,6 +235,8 @@ func (m *Manager) runsHere(ctx context.Context, r *run) (bool, error) {
 		return false, nil
 	case err != nil:
 		return false, err
+	case r.fenced():
+		return false, m.fence(ctx, r)
 	case r.rec.Kind == wire.Offline:
 		return d.Persistent, nil
 	case r.rec.Kind == wire.Paused && d.Persistent:
@@ -246,13 +248,26 @@ func (m *Manager) runsHere(ctx context.Context, r *run) (bool, error) {
 }
 
 // fence ends a VM that waits here before anybody is told that it does not run: libvirt
-// may still carry out a Finish for which nobody waits any more.
+// may still carry out a Finish for which nobody waits any more. The journal has it first:
+// what that Finish defines is then known not to be anybody's.
 func (m *Manager) fence(ctx context.Context, r *run) error {
+	if !r.fenced() {
+		r.update(func(_ *Record, p *private) { p.Fenced = true })
+		if err := r.note(Event{Kind: EventNotice, Text: "the VM that waits here is ended"}); err != nil {
+			return err
+		}
+	}
 	err := m.opt.Hypervisor.Destroy(ctx, r.rec.UUID)
 	if fault.Is(err, fault.VMNotFound) {
 		return nil
 	}
 	return err
+}
+
+func (r *run) fenced() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.priv.Fenced
 }
 
 // notYetResumed: libvirt's reasons for a guest that an incoming migration left
@@ -268,8 +283,8 @@ func (r *run) clearIncoming(ctx context.Context) error {
 	case fault.Is(err, fault.VMNotFound):
 	case err != nil:
 		return err
-	case d.State == virt.Paused && notYetResumed(d.Reason) || r.rec.Kind == wire.Offline && d.State == virt.Shutoff && len(r.priv.Files) > 0:
-		if d.State == virt.Paused {
+	case r.fenced() || d.State == virt.Paused && notYetResumed(d.Reason) || r.rec.Kind == wire.Offline && d.State == virt.Shutoff && len(r.priv.Files) > 0:
+		if d.State != virt.Shutoff {
 			if err := h.Destroy(ctx, r.rec.UUID); err != nil && !fault.Is(err, fault.VMNotFound) {
 				return err
 			}

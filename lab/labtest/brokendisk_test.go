@@ -14,8 +14,8 @@ import (
 func TestDisksThatFail(t *testing.T) {
 	s := newScene(t, "baddisk", "APP01", 101)
 	for name, breaks := range map[string]func(*testing.T, *volume){
-		"destination full":            func(t *testing.T, v *volume) { v.fill(t) },
-		"destination with I/O errors": func(t *testing.T, v *volume) { v.starve(t) },
+		"destination full":                 func(t *testing.T, v *volume) { v.fill(t) },
+		"what is below a destination full": func(t *testing.T, v *volume) { v.starve(t) },
 	} {
 		s.run(t, name, func(t *testing.T) {
 			v := s.mount(t, s.hop().to, lab.VMDir)
@@ -102,7 +102,7 @@ func (v *volume) fill(t *testing.T) {
 	v.run(t, "dd if=/dev/zero of="+v.dir+"/.fill bs=64k 2>/dev/null || true")
 }
 
-// starve takes the room from under what is stored: writing is an I/O error.
+// starve takes the room from under what is stored, as a thin pool that is full does.
 func (v *volume) starve(t *testing.T) {
 	t.Helper()
 	v.run(t, "dd if=/dev/zero of="+under+"/fill bs=64k 2>/dev/null || true")

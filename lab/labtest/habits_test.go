@@ -246,8 +246,8 @@ func (s *scene) run(t *testing.T, name string, f func(t *testing.T)) {
 	if s.broken {
 		return
 	}
-	s.broken = true
 	t.Run(name, func(t *testing.T) {
+		s.broken = true
 		f(t)
 		s.broken = false
 	})
