@@ -46,7 +46,7 @@ func (l *Lab) memberConfig(o Options, s spec) (initConfig, error) {
 			root.Lower = TrixieRoot
 		}
 		root.hostDirectories(dir, s)
-		root.Files = append(root.Files, libvirtFiles(l.state.Name, o.Libvirt, o.LibvirtTCP, s)...)
+		root.Files = append(root.Files, libvirtFiles(l.state.Name, o.Libvirt, o.QEMUUser, o.LibvirtTCP, s)...)
 		root.Files = append(root.Files, o.qemuCertificates[s.name]...)
 	case roleUnjoined:
 		if o.Rootfs == rootfsTrixie {

@@ -45,6 +45,9 @@ type Options struct {
 	// gives the hosts' QEMUs certificates: what migration by libvirt alone needs, with which
 	// moves are compared. The product has neither.
 	LibvirtTCP bool
+	// QEMUUser is the user, and group, as whom libvirt runs QEMU; "" means root, because in most
+	// tests it is nobody's business.
+	QEMUUser string
 	// Unit is the path of a systemd unit: agents run with the rights that it leaves them, see
 	// confine.py. "" leaves them all. For hosts on the machine's own packages.
 	Unit string
@@ -136,6 +139,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Agent == "" {
 		o.Agent = DefaultAgent
+	}
+	if o.QEMUUser == "" {
+		o.QEMUUser = "root"
 	}
 	if o.Progress == nil {
 		o.Progress = func(string, ...any) {}

@@ -48,7 +48,7 @@ func exists(path string) bool {
 }
 
 // libvirtFiles configure libvirt for a host without systemd, among other hosts on one machine.
-func libvirtFiles(lab, kind string, tcp bool, s spec) []file {
+func libvirtFiles(lab, kind, user string, tcp bool, s spec) []file {
 	id := machineID(lab, s.name)
 	uuid := fmt.Sprintf("%s-%s-4%s-8%s-%s", id[0:8], id[8:12], id[13:16], id[17:20], id[20:32])
 	// Hosts are told apart by this: with equal ones libvirt refuses "to migrate guest to the same host".
@@ -63,8 +63,8 @@ func libvirtFiles(lab, kind string, tcp bool, s spec) []file {
 		{"/etc/libvirt/libvirtd.conf", 0o644, daemon},
 		{"/etc/libvirt/virtqemud.conf", 0o644, daemon},
 		{"/etc/libvirt/qemu.conf", 0o644, strings.Join([]string{
-			`user = "root"`,
-			`group = "root"`,
+			fmt.Sprintf("user = %q", user),
+			fmt.Sprintf("group = %q", user),
 			`security_driver = "none"`,
 			`cgroup_controllers = [ ]`,
 			`namespaces = [ ]`,
