@@ -94,6 +94,9 @@ func Run(ctx context.Context, o Options) (_ *soak.Result, err error) {
 		r.result.Stopped, err = "something was broken", nil
 	}
 	if err != nil {
+		if ctx.Err() != nil { // by what signal
+			err = context.Cause(ctx)
+		}
 		r.result.Stopped = err.Error()
 	}
 	return r.result, errors.Join(err, r.write())
