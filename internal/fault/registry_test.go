@@ -75,7 +75,7 @@ var (
 	placeForm   = regexp.MustCompile(`^\{[a-z_]+\}$`)
 	command     = regexp.MustCompile("`[^`]+`")
 	imperative  = regexp.MustCompile(`^(add|connect|correct|free|get|list|look|map|run|set|start|stop|update|use|wait|the cause says why)\b`)
-	properNames = map[string]bool{"VM": true, "VMs": true}
+	properNames = map[string]bool{"VM": true, "VMs": true, "DNS": true}
 )
 
 func TestEntriesReadAlike(t *testing.T) {

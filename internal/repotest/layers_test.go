@@ -19,7 +19,7 @@ var layers = map[string]int{
 	"internal/fold": 0, "internal/ramstream": 0, "internal/nbd": 0, "internal/tune": 0,
 	"internal/gate":    0,
 	"internal/symptom": 0,
-	"internal/virt":    1, "internal/krb": 1, "internal/directory": 1,
+	"internal/virt":    1, "internal/krb": 1, "internal/directory": 1, "internal/look": 1,
 	"internal/stream": 1, "internal/store": 1, "internal/storage": 1, "internal/seed": 1,
 	"internal/plan": 2, "internal/predict": 2, "internal/move": 2, "internal/doctor": 2, "internal/delegation": 2, "internal/audit": 2, "internal/enroll": 2,
 	"internal/api": 3, "internal/agent": 3, "internal/cli": 3,
@@ -43,6 +43,7 @@ var owners = []struct{ library, owner, reason string }{
 	{"github.com/go-krb5", "internal/krb", "the acceptor of the Kerberos library has known holes, each closed once, in krb"},
 	{"github.com/jcmturner", "internal/krb", "the acceptor of the Kerberos library has known holes, each closed once, in krb"},
 	{"github.com/go-ldap/ldap", "internal/directory", "attribute names, controls and Samba's escaped twins are known in one place"},
+	{"github.com/miekg/dns", "internal/look", "what no answer means, and that a truncated one is asked for again, is decided in one place"},
 	{"modernc.org/sqlite", "internal/store", "durability (fsync, transactions) is promised by one package"},
 }
 

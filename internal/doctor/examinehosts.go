@@ -1,0 +1,396 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"drover/internal/delegation"
+	"drover/internal/fault"
+	"drover/internal/finding"
+	"drover/internal/look"
+	"drover/internal/settings"
+)
+
+// port tells what is wrong with a port, nothing when it is open. h is nil for what is
+// no host of the question.
+func (x *examination) port(s finding.Severity, h *seenHost, name string, p look.Port, service, command string) {
+	number, address := fmt.Sprintf("TCP port %d", p.Address.Port()), p.Address.Addr().String()
+	var f *fault.Error
+	switch p.State {
+	case look.Open:
+		return
+	case look.Closed:
+		f = fault.New(fault.PortClosed, "", "port", number, "name", name, "address", address, "service", service, "command", command)
+	default:
+		f = fault.New(fault.PortFiltered, "", "port", number, "name", name, "address", address, "service", service, "reason", p.Detail,
+			"command", "nft list ruleset")
+	}
+	x.tell(s, name, f, fmt.Sprintf("%s is %s: %s", p.Address, p.State, p.Detail), cmpHere(x.Here), firewall, func(n *finding.Finding) {
+		n.Values = []string{fmt.Sprint(p.Address.Port())}
+		if h == nil {
+			return
+		}
+		n.Host = h.Name
+		if p.State == look.Closed {
+			n.Fix = []finding.Command{shell("systemctl start droverd")}
+		}
+	})
+}
+
+func cmpHere(here string) string {
+	if here == "" {
+		return "this machine"
+	}
+	return here
+}
+
+// lookAtPorts says whether the host's management port answers, and if it does not,
+// whether anything does.
+func (x *examination) lookAtPorts(ctx context.Context, h *seenHost) {
+	const what = "ports"
+	addrs := slices.DeleteFunc(slices.Clone(h.addrs.system), func(a netip.Addr) bool { return h.addrs.at[a] == nil })
+	if len(addrs) == 0 {
+		addrs = h.addrs.dns
+	}
+	if len(addrs) == 0 {
+		x.didNot(AreaNetwork, what, h.Name, "it has no address")
+		return
+	}
+	x.did(AreaNetwork, what, h.Name)
+	open, alive := false, false
+	for _, a := range addrs {
+		open, alive = open || h.addrs.at[a].api.State == look.Open, alive || h.addrs.at[a].alive
+	}
+	first := h.addrs.at[addrs[0]].api
+	switch {
+	case open:
+		return
+	case !alive:
+		x.tell(finding.Error, h.FQDN, fault.New(fault.HostSilent, "", "addresses", joinAddrs(addrs), "name", h.FQDN, "reason", first.Detail),
+			"no port of those that hosts have answers", cmpHere(x.Here), aboutHost(h), firewall)
+	case x.isWindows(ctx, h):
+		x.hyperV(ctx, h, addrs[0])
+	default:
+		x.port(finding.Error, h, h.FQDN, first, "the agent's management port", "systemctl status droverd")
+	}
+}
+
+// isWindows goes by what the host has written into its account when it joined.
+func (x *examination) isWindows(ctx context.Context, h *seenHost) bool {
+	if x.dir == nil || h.account == nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, agentWait)
+	defer cancel()
+	e, err := x.dir.Read(ctx, h.DN, "operatingSystem")
+	return err == nil && slices.ContainsFunc(e.Strings("operatingSystem"), func(s string) bool { return strings.HasPrefix(s, "Windows") })
+}
+
+// hyperV: a Windows host has no agent, and takes migrations on every address unless
+// it was told a network.
+func (x *examination) hyperV(ctx context.Context, h *seenHost, a netip.Addr) {
+	h.windows = true
+	x.didNot(AreaHost, "settings", h.Name, "a Windows host has no agent; Get-VMHost shows them")
+	if p := x.Machine.Port(ctx, a, 6600); p.State == look.Open {
+		x.did(AreaNetwork, "port 6600", h.Name)
+	} else {
+		x.didNot(AreaNetwork, "port 6600", h.Name, "it does not answer on "+a.String()+", and may on the migration network, which only the host knows")
+	}
+}
+
+// askAgent signs in to the host's agent as the caller.
+func (x *examination) askAgent(ctx context.Context, h *seenHost) {
+	const what = "settings"
+	if h.windows {
+		return
+	}
+	if x.Agent == nil {
+		x.didNot(AreaHost, what, h.Name, "agents are not asked")
+		return
+	}
+	if x.Caller == nil && !x.isHere(h) {
+		x.didNot(AreaHost, what, h.Name, "nobody has signed in")
+		return
+	}
+	name := h.FQDN
+	if name == "" {
+		name = h.Name
+	}
+	ctx, cancel := context.WithTimeout(ctx, agentWait)
+	defer cancel()
+	a, err := x.Agent(ctx, name)
+	if err != nil {
+		x.didNot(AreaHost, what, h.Name, inWords(err))
+		x.agentRefused(h, err)
+		return
+	}
+	h.agent = &a
+	x.did(AreaHost, what, h.Name)
+	x.judgeAgent(ctx, h)
+}
+
+// telling are the refusals of an agent that say something about the host. Others are
+// what the checks of names, network and directory explain better.
+var telling = []fault.Code{fault.KeytabStale, fault.AgentNoKeytab, fault.AuthRefused, fault.BindingMismatch, fault.ClockSkew, fault.RoleMissing, fault.HypervisorDown}
+
+func (x *examination) agentRefused(h *seenHost, err error) {
+	f := fault.From(err)
+	if !slices.Contains(telling, f.Code) {
+		return
+	}
+	x.tell(finding.Error, h.Name, f, "the agent of "+h.Name+" answers "+string(f.Code), h.Name, aboutHost(h))
+}
+
+// judgeAgent looks at one host's settings by themselves.
+func (x *examination) judgeAgent(ctx context.Context, h *seenHost) {
+	s := h.agent.Settings
+	set := func(flag, value, was string) func(*finding.Finding) {
+		line := func(v string) []finding.Command {
+			return []finding.Command{{Tool: finding.Drover, Line: "drover host set --host " + h.Name + " --" + flag + " " + v}}
+		}
+		return cure("at once", line(value), line(was))
+	}
+	from := "the agent of " + h.Name
+	if !s.Incoming && x.isEnd(h, false) {
+		x.tell(finding.Error, h.Name, fault.New(fault.MigrationDisabled, h.Name, "direction", "incoming"), "incoming live migration is off", from, aboutHost(h), set("incoming", "on", "off"))
+	}
+	if !s.Outgoing && x.isEnd(h, true) {
+		x.tell(finding.Error, h.Name, fault.New(fault.MigrationDisabled, h.Name, "direction", "outgoing"), "outgoing live migration is off", from, aboutHost(h), set("outgoing", "on", "off"))
+	}
+	if s.MaximumMigrations == 0 {
+		x.tell(finding.Error, h.Name, fault.New(fault.LimitZero, h.Name, "setting", "the limit of simultaneous migrations", "flag", "maximum-migrations"),
+			"maximum_migrations is 0", from, aboutHost(h), set("maximum-migrations", "2", "0"))
+	} else if h.agent.Moves >= s.MaximumMigrations {
+		x.tell(finding.Info, h.Name, fault.New(fault.MigrationLimit, h.Name, "what", "migrations", "limit", fmt.Sprint(s.MaximumMigrations)),
+			fmt.Sprintf("%d of %d run", h.agent.Moves, s.MaximumMigrations), from, aboutHost(h))
+	}
+	if s.MaximumStorageMigrations == 0 {
+		x.tell(finding.Warning, h.Name, fault.New(fault.LimitZero, h.Name, "setting", "the limit of simultaneous migrations of storage", "flag", "maximum-storage-migrations"),
+			"maximum_storage_migrations is 0", from, aboutHost(h), set("maximum-storage-migrations", "2", "0"))
+	}
+	x.judgeNetworks(ctx, h, from)
+	x.judgeRoles(h, from)
+}
+
+// isEnd says that the host is the source, or else the destination, of a direction of
+// the question, or that the question has none.
+func (x *examination) isEnd(h *seenHost, source bool) bool {
+	return len(x.pairs) == 0 || slices.ContainsFunc(x.pairs, func(d delegation.Direction) bool {
+		return source && sameHostName(d.Source, h.Name) || !source && sameHostName(d.Destination, h.Name)
+	})
+}
+
+// judgeNetworks tries port 6600 where this machine is in one of the networks.
+func (x *examination) judgeNetworks(ctx context.Context, h *seenHost, from string) {
+	const what = "port 6600"
+	s := h.agent.Settings
+	var networks []string
+	for _, n := range s.Subnets() {
+		networks = append(networks, n.String())
+	}
+	if len(h.agent.Addresses) == 0 {
+		if s.Incoming {
+			x.tell(finding.Error, h.Name, fault.New(fault.MigrationPortUnbound, h.Name, "networks", strings.Join(networks, ", ")),
+				"the agent listens on no address", from, aboutHost(h))
+		}
+		return
+	}
+	own, err := look.Own()
+	if err != nil {
+		x.didNot(AreaNetwork, what, h.Name, err.Error())
+		return
+	}
+	tried := 0
+	for _, at := range h.agent.Addresses {
+		near := slices.ContainsFunc(s.Subnets(), func(n netip.Prefix) bool {
+			return n.Contains(at.Addr()) && slices.ContainsFunc(own, n.Contains)
+		})
+		if !near || x.isHere(h) {
+			continue
+		}
+		tried++
+		x.port(finding.Error, h, h.FQDN, x.Machine.Port(ctx, at.Addr(), at.Port()), "the migration port", "systemctl status droverd")
+	}
+	if tried > 0 {
+		x.did(AreaNetwork, what, h.Name)
+	} else if !x.isHere(h) {
+		x.didNot(AreaNetwork, what, h.Name, "this machine is in none of its migration networks ("+strings.Join(networks, ", ")+")")
+	}
+}
+
+// judgeRoles: the agent knows of the caller alone whether that is an operator.
+func (x *examination) judgeRoles(h *seenHost, from string) {
+	const what = "the operator's role"
+	o := x.operator()
+	if h.agent.Local || x.Caller == nil || !strings.EqualFold(o, x.Caller.Principal()) {
+		x.didNot(AreaHost, what, h.Name, "a host knows the groups of whoever signs in, and "+o+" has not")
+		return
+	}
+	x.did(AreaHost, what, h.Name)
+	if slices.Contains(h.agent.Roles, "operator") || slices.Contains(h.agent.Roles, "administrator") {
+		return
+	}
+	has := "none"
+	if len(h.agent.Roles) > 0 {
+		has = strings.Join(h.agent.Roles, ", ")
+	}
+	x.tell(finding.Error, h.Name, fault.New(fault.RoleMissing, h.Name, "operator", o, "role", "operator"), "the host gives these roles: "+has, from, aboutHost(h),
+		func(f *finding.Finding) {
+			f.Effect = "with the operator's next ticket (kinit); a change of drover.yaml with the next start of droverd"
+		})
+}
+
+// compareHosts tells which settings of two hosts do not fit. Each host is held against
+// the first that differs, so that one odd host of ten is one finding.
+func (x *examination) compareHosts(context.Context) {
+	var with []*seenHost
+	for _, h := range x.hosts {
+		if h.agent != nil {
+			with = append(with, h)
+		}
+	}
+	odd := func(value func(*Agent) string, report func(h *seenHost, have, want string)) {
+		usual := majority(with, value)
+		for _, h := range with {
+			if have := value(h.agent); have != usual {
+				report(h, have, usual)
+			}
+		}
+	}
+	peer := func(h *seenHost, value func(*Agent) string) string {
+		for _, other := range with {
+			if other != h && value(other.agent) != value(h.agent) {
+				return other.Name
+			}
+		}
+		return "the others"
+	}
+	set := func(h *seenHost, flag, have, want string) func(*finding.Finding) {
+		line := func(v string) []finding.Command {
+			return []finding.Command{{Tool: finding.Drover, Line: "drover host set --host " + h.Name + " --" + flag + " " + v}}
+		}
+		return cure("at once", line(want), line(have))
+	}
+	authentication := func(a *Agent) string { return string(a.Settings.Authentication) }
+	odd(authentication, func(h *seenHost, have, want string) {
+		p := peer(h, authentication)
+		x.tell(finding.Error, h.Name, fault.New(fault.AuthenticationDiffers, h.Name, "have", have, "want", want, "peer", p),
+			h.Name+" has "+have+", "+p+" has "+want, "their agents", aboutHost(h), set(h, "authentication", have, want))
+	})
+	performance := func(a *Agent) string { return string(a.Settings.Performance) }
+	odd(performance, func(h *seenHost, have, want string) {
+		p := peer(h, performance)
+		x.tell(finding.Warning, h.Name, fault.New(fault.PerformanceDiffers, h.Name, "have", have, "want", want, "peer", p),
+			h.Name+" has "+have+", "+p+" has "+want, "their agents", aboutHost(h), set(h, "performance", have, want))
+	})
+	version := func(a *Agent) string { return a.Version }
+	odd(version, func(h *seenHost, have, want string) {
+		x.tell(finding.Warning, h.Name, fault.New(fault.VersionsDiffer, h.Name, "have", have, "want", want, "peer", peer(h, version)),
+			h.Name+" has "+have, "their agents", aboutHost(h))
+	})
+	x.commonNetworks()
+}
+
+// majority is the value that most hosts have; of two that are as frequent the one of
+// the first host.
+func majority(hosts []*seenHost, value func(*Agent) string) (most string) {
+	count := map[string]int{}
+	for _, h := range hosts {
+		count[value(h.agent)]++
+	}
+	for _, h := range hosts {
+		if v := value(h.agent); most == "" || count[v] > count[most] {
+			most = v
+		}
+	}
+	return most
+}
+
+// commonNetworks: two hosts that share no migration network.
+func (x *examination) commonNetworks() {
+	for _, d := range x.pairs {
+		a, b := x.host(d.Source), x.host(d.Destination)
+		if a == nil || b == nil || a.agent == nil || b.agent == nil || a.agent.Settings.AnyNetwork || b.agent.Settings.AnyNetwork {
+			continue
+		}
+		if common(a.agent.Settings, b.agent.Settings) {
+			continue
+		}
+		text := func(s settings.Settings) string {
+			var out []string
+			for _, n := range s.Subnets() {
+				out = append(out, n.String())
+			}
+			if len(out) == 0 {
+				return "none"
+			}
+			return strings.Join(out, ", ")
+		}
+		f := fault.New(fault.NoCommonNetwork, a.Name, "destination", b.Name, "source_networks", text(a.agent.Settings), "destination_networks", text(b.agent.Settings))
+		x.tell(finding.Error, a.Name, f, a.Name+" has "+text(a.agent.Settings)+", "+b.Name+" has "+text(b.agent.Settings), "their agents",
+			func(n *finding.Finding) { n.Source, n.Destination = a.Name, b.Name })
+	}
+}
+
+func common(a, b settings.Settings) bool {
+	for _, n := range a.Subnets() {
+		if slices.ContainsFunc(b.Subnets(), func(m netip.Prefix) bool { return n.Overlaps(m) }) {
+			return true
+		}
+	}
+	return false
+}
+
+var errNoProber = errors.New("there is no way to act as a host from here")
+
+// rehearse makes the real exchanges for tickets, for every direction.
+func (x *examination) rehearse(ctx context.Context) {
+	const what = "tickets in the operator's name"
+	switch {
+	case x.plan == nil || x.dir == nil:
+		x.didNot(AreaDirectory, what, "", "the directory was not read")
+		return
+	case len(x.plan.Hosts) > rehearsed:
+		x.didNot(AreaDirectory, what, "", fmt.Sprintf("there are more than %d hosts; `drover delegation verify` tries each direction", rehearsed))
+		return
+	case x.Source == nil || x.operator() == "":
+		x.didNot(AreaDirectory, what, "", errNoProber.Error())
+		return
+	}
+	methods := []string{ByTransition}
+	if x.Caller != nil && strings.EqualFold(x.operator(), x.Caller.Principal()) {
+		methods = []string{ByTicket, ByTransition}
+	}
+	m, err := Verify(ctx, x.dir, x.plan, VerifyOptions{Operator: x.operator(), Methods: methods, Source: x.Source})
+	if err != nil {
+		x.didNot(AreaDirectory, what, "", inWords(err))
+		return
+	}
+	for _, p := range m.Pairs {
+		x.rehearsedPair(what, p)
+	}
+}
+
+// rehearsedPair takes over what real tickets show. What lacks in the attributes the
+// audit has told.
+func (x *examination) rehearsedPair(what string, p PairResult) {
+	tried := true
+	for _, f := range p.Findings {
+		if f.Code == fault.NotChecked {
+			tried = false
+			x.didNot(AreaDirectory, what, p.Direction.String(), strings.TrimSpace(f.Message[strings.LastIndex(f.Message, ": ")+1:]))
+			continue
+		}
+		if !x.told(f) {
+			f.ReadFrom, f.ReadAt = "the domain controller, by real requests", x.Now().UTC()
+			x.add(f)
+		}
+	}
+	if tried {
+		x.did(AreaDirectory, what, p.Direction.String())
+	}
+}

@@ -1,0 +1,421 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"drover/internal/fault"
+	"drover/internal/finding"
+	"drover/internal/look"
+)
+
+// addresses are what is known of where a host is.
+type addresses struct {
+	dns    []netip.Addr // of all name servers
+	listed []netip.Addr // of the hosts file
+	system []netip.Addr // that programs of this machine get
+	at     map[netip.Addr]*resident
+	server string // that gave them
+	life   time.Duration
+}
+
+// resident is who is at an address.
+type resident struct {
+	api   look.Port
+	alive bool   // a port answers, one way or the other
+	who   string // name of the host whose agent answers, "" when none does
+	hello Hello
+}
+
+// lookAtHosts looks at each host's names and ports and asks its agent.
+func (x *examination) lookAtHosts(ctx context.Context) {
+	each(x.hosts, func(h *seenHost) {
+		x.resolve(ctx, h)
+		x.whoIsThere(ctx, h)
+		x.judgeNames(ctx, h)
+		x.lookAtPorts(ctx, h)
+		x.askAgent(ctx, h)
+	})
+	x.sharedAddresses()
+}
+
+// resolve asks every name server for a host, and reads the hosts file.
+func (x *examination) resolve(ctx context.Context, h *seenHost) {
+	const what = "name and addresses"
+	s := &h.addrs
+	s.at = map[netip.Addr]*resident{}
+	for _, name := range []string{h.FQDN, h.Name} {
+		listed, err := x.Machine.Listed(name)
+		if err != nil {
+			x.didNot(AreaNames, "hosts file", x.Machine.HostsPath(), err.Error())
+		}
+		for _, a := range listed {
+			if !slices.Contains(s.listed, a) {
+				s.listed = append(s.listed, a)
+			}
+		}
+	}
+	name := h.FQDN
+	if name == "" {
+		name = h.Name
+	}
+	s.system, _ = x.Machine.Resolve(ctx, name)
+	answers := make([]look.Answer, len(x.resolver.Servers))
+	index := make([]int, len(answers))
+	for i := range index {
+		index[i] = i
+	}
+	each(index, func(i int) { answers[i] = x.Machine.Host(ctx, x.resolver.Servers[i], name) })
+	definite, lacking := 0, []string{}
+	for _, a := range answers {
+		if a.Definite() {
+			definite++
+		}
+		if a.State == look.Found {
+			s.server, s.life = plainServer(a.Server), a.Life
+		} else if a.Definite() {
+			lacking = append(lacking, plainServer(a.Server))
+		}
+		for _, ip := range a.Addresses() {
+			if !slices.Contains(s.dns, ip) {
+				s.dns = append(s.dns, ip)
+			}
+		}
+	}
+	if definite == 0 {
+		x.didNot(AreaNames, what, h.Name, "no name server answers")
+		return
+	}
+	x.did(AreaNames, what, h.Name)
+	if len(lacking) > 0 {
+		x.nameMissing(h, name, lacking)
+	}
+	x.disagreement(h, name, answers)
+}
+
+// zone and label are where a host's record is.
+func (x *examination) zone(h *seenHost) (zone, label string) {
+	label, zone, _ = strings.Cut(h.FQDN, ".")
+	return zone, label
+}
+
+// nameServer is the controller whose DNS is changed.
+func (x *examination) nameServer() string {
+	switch {
+	case x.snap != nil:
+		return x.snap.Root.Server
+	case len(x.controllers) > 0:
+		return x.controllers[0].name
+	}
+	return "CONTROLLER"
+}
+
+func (x *examination) nameMissing(h *seenHost, name string, servers []string) {
+	zone, label := x.zone(h)
+	x.tell(finding.Error, h.FQDN, fault.New(fault.DNSNameMissing, "", "server", strings.Join(servers, ", "), "name", name, "controller", x.nameServer(), "zone", zone, "label", label),
+		"no address record", strings.Join(servers, ", "), aboutHost(h), func(f *finding.Finding) {
+			f.Effect = "with the next question; a name server may remember for up to an hour that the name was not there"
+			if len(h.addrs.listed) > 0 && !h.addrs.listed[0].IsLoopback() {
+				f.Fix, f.Undo = x.record(h, true, h.addrs.listed[0]), x.record(h, false, h.addrs.listed[0])
+			}
+		})
+}
+
+// record adds an address record, or else takes it away.
+func (x *examination) record(h *seenHost, add bool, a netip.Addr) []finding.Command {
+	zone, label := x.zone(h)
+	kind := "A"
+	if a.Is6() {
+		kind = "AAAA"
+	}
+	verb, line := "add", "Add-DnsServerResourceRecord -"+kind+" -ZoneName %s -Name %s -IPv4Address %s"
+	if a.Is6() {
+		line = strings.Replace(line, "IPv4", "IPv6", 1)
+	}
+	if !add {
+		verb, line = "delete", "Remove-DnsServerResourceRecord -Force -RRType "+kind+" -ZoneName %s -Name %s -RecordData %s"
+	}
+	tool := shell("samba-tool dns "+verb+" %s %s %s "+kind+" %s -U Administrator", x.nameServer(), zone, label, a.String())
+	tool.Tool = finding.SambaTool
+	quote := func(s string) string { return finding.Quote(finding.PowerShell, s) }
+	return []finding.Command{tool, {Tool: finding.PowerShell, Line: fmt.Sprintf(line, quote(zone), quote(label), quote(a.String()))}}
+}
+
+// disagreement: servers that know different addresses.
+func (x *examination) disagreement(h *seenHost, name string, answers []look.Answer) {
+	var texts []string
+	sets := map[string]bool{}
+	for _, a := range answers {
+		if a.State != look.Found {
+			continue
+		}
+		values := slices.Sorted(slices.Values(a.Values))
+		sets[strings.Join(values, " ")] = true
+		texts = append(texts, plainServer(a.Server)+" says "+strings.Join(values, ", "))
+	}
+	if len(sets) > 1 {
+		x.tell(finding.Error, h.FQDN, fault.New(fault.DNSServersDiffer, "", "name", name, "answers", strings.Join(texts, "; "), "path", x.resolver.Path),
+			strings.Join(texts, "; "), x.resolver.Path, aboutHost(h))
+	}
+}
+
+// whoIsThere tries every address that anybody gives for a host.
+func (x *examination) whoIsThere(ctx context.Context, h *seenHost) {
+	var all []netip.Addr
+	for _, list := range [][]netip.Addr{h.addrs.dns, h.addrs.listed, h.addrs.system} {
+		for _, a := range list {
+			if !slices.Contains(all, a) && !a.IsLoopback() {
+				all = append(all, a)
+				h.addrs.at[a] = &resident{}
+			}
+		}
+	}
+	each(all, func(a netip.Addr) { *h.addrs.at[a] = x.resident(ctx, a) })
+}
+
+// otherPorts tell whether a machine is there at all: migration, and what Windows and
+// Linux hosts usually have.
+var otherPorts = []uint16{6600, 5985, 445, 22}
+
+func (x *examination) resident(ctx context.Context, a netip.Addr) resident {
+	r := resident{api: x.Machine.Port(ctx, a, portAPI)}
+	if r.api.State == look.Open && x.Hello != nil {
+		ctx, cancel := context.WithTimeout(ctx, agentWait)
+		defer cancel()
+		if hello, err := x.Hello(ctx, netip.AddrPortFrom(a, portAPI)); err == nil {
+			r.hello, r.who = hello, shortName(hello.Host)
+		}
+	}
+	if r.alive = r.api.Answers(); r.alive {
+		return r
+	}
+	answers := make([]bool, len(otherPorts))
+	index := make([]int, len(otherPorts))
+	for i := range index {
+		index[i] = i
+	}
+	each(index, func(i int) { answers[i] = x.Machine.Port(ctx, a, otherPorts[i]).Answers() })
+	r.alive = slices.Contains(answers, true)
+	return r
+}
+
+// verdict on one address of a host.
+func (x *examination) wrongAt(h *seenHost, a netip.Addr, own []netip.Addr) (reason string, wrong bool) {
+	r := h.addrs.at[a]
+	switch {
+	case r == nil:
+		return "", false
+	case x.isHere(h) && len(own) > 0 && !slices.Contains(own, a):
+		return "this machine, which is " + h.Name + ", does not have the address", true
+	case r.who != "" && !strings.EqualFold(r.who, h.Name):
+		return "the agent there says that it is " + r.who, true
+	case r.alive:
+		return "", false
+	}
+	for other, at := range h.addrs.at {
+		if other != a && strings.EqualFold(at.who, h.Name) {
+			return "nothing answers there, and " + h.Name + " answers at " + other.String(), true
+		}
+	}
+	return "", false
+}
+
+// judgeNames says which of a host's addresses are wrong, and what leads elsewhere.
+func (x *examination) judgeNames(ctx context.Context, h *seenHost) {
+	var own []netip.Addr
+	if x.isHere(h) {
+		own, _ = look.Own()
+	}
+	var wrong []string
+	var bad []netip.Addr
+	reason := ""
+	for _, a := range h.addrs.dns {
+		if why, is := x.wrongAt(h, a, own); is {
+			wrong, bad, reason = append(wrong, a.String()), append(bad, a), why
+		}
+	}
+	if len(wrong) > 0 {
+		x.staleAddress(h, bad, wrong, reason)
+	} else {
+		x.overridden(h)
+	}
+	x.shortName(ctx, h)
+	x.reverse(ctx, h)
+}
+
+func (x *examination) staleAddress(h *seenHost, bad []netip.Addr, wrong []string, reason string) {
+	zone, label := x.zone(h)
+	var f *fault.Error
+	if len(bad) < len(h.addrs.dns) {
+		f = fault.New(fault.DNSAddressExtra, "", "addresses", strings.Join(wrong, ", "), "name", h.FQDN, "reason", reason, "controller", x.nameServer(), "zone", zone, "label", label)
+	} else {
+		f = fault.New(fault.DNSAddressStale, "", "addresses", strings.Join(wrong, ", "), "name", h.FQDN, "destination", h.Name, "reason", reason, "controller", x.nameServer(), "zone", zone, "label", label)
+	}
+	x.tell(finding.Error, h.FQDN, f, "address records "+joinAddrs(h.addrs.dns)+"; "+reason, h.addrs.server, aboutHost(h), func(f *finding.Finding) {
+		f.Values, f.Effect = wrong, x.recordLife(h)
+		for _, a := range bad {
+			f.Fix, f.Undo = append(f.Fix, x.record(h, false, a)...), append(f.Undo, x.record(h, true, a)...)
+		}
+		if len(bad) == len(h.addrs.dns) {
+			if right, known := h.rightAddress(); known {
+				f.Fix, f.Undo = append(f.Fix, x.record(h, true, right)...), append(x.record(h, false, right), f.Undo...)
+			}
+		}
+	})
+}
+
+// recordLife is how long the old record is remembered.
+func (x *examination) recordLife(h *seenHost) string {
+	if h.addrs.life == 0 {
+		return "with the next question" + x.elsewhere()
+	}
+	return "when the old record is forgotten, which its life of " + h.addrs.life.String() + " says" + x.elsewhere()
+}
+
+// rightAddress is one at which the host itself answers.
+func (h *seenHost) rightAddress() (netip.Addr, bool) {
+	for _, list := range [][]netip.Addr{h.addrs.listed, h.addrs.system, h.addrs.dns} {
+		for _, a := range list {
+			if r := h.addrs.at[a]; r != nil && strings.EqualFold(r.who, h.Name) {
+				return a, true
+			}
+		}
+	}
+	return netip.Addr{}, false
+}
+
+func joinAddrs(as []netip.Addr) string {
+	var out []string
+	for _, a := range as {
+		out = append(out, a.String())
+	}
+	return strings.Join(out, ", ")
+}
+
+// overridden: the hosts file says otherwise than DNS. A machine's own name may stand
+// for loopback there, as installers of Debian have it.
+func (x *examination) overridden(h *seenHost) {
+	var other []netip.Addr
+	for _, a := range h.addrs.listed {
+		if !slices.Contains(h.addrs.dns, a) && !(a.IsLoopback() && x.isHere(h)) {
+			other = append(other, a)
+		}
+	}
+	if len(other) == 0 || len(h.addrs.dns) == 0 {
+		return
+	}
+	path := x.Machine.HostsPath()
+	pattern := `/^[[:space:]]*` + strings.ReplaceAll(other[0].String(), ".", `\.`) + `[[:space:]]/d`
+	x.tell(finding.Error, h.FQDN, fault.New(fault.HostsFileOverrides, "", "path", path, "name", h.FQDN, "listed", joinAddrs(other), "addresses", joinAddrs(h.addrs.dns), "short", strings.ToLower(h.Name)),
+		path+" has "+joinAddrs(other)+", "+h.addrs.server+" has "+joinAddrs(h.addrs.dns), path, aboutHost(h),
+		cure("at once", []finding.Command{shell("cp %s %s", path, path+".before"), shell("sed -i %s %s", pattern, path)},
+			[]finding.Command{shell("cp %s %s", path+".before", path)}))
+}
+
+// shortName follows the search list as programs do.
+func (x *examination) shortName(ctx context.Context, h *seenHost) {
+	if len(x.resolver.Servers) == 0 || len(h.addrs.dns) == 0 || h.FQDN == "" {
+		return
+	}
+	silent := false
+	for _, name := range x.resolver.Candidates(strings.ToLower(h.Name)) {
+		if strings.EqualFold(name, h.FQDN) {
+			return
+		}
+		var a look.Answer
+		for _, s := range x.resolver.Servers { // the next is asked when one is silent
+			if a = x.Machine.Host(ctx, s, name); a.Definite() {
+				break
+			}
+		}
+		silent = silent || !a.Definite()
+		if a.State != look.Found || sameAddrs(a.Addresses(), h.addrs.dns) {
+			continue
+		}
+		x.tell(finding.Error, h.FQDN, fault.New(fault.ShortNameElsewhere, "", "short", h.Name, "found", name, "addresses", joinAddrs(a.Addresses()), "name", h.FQDN, "path", x.resolver.Path),
+			"the search list is "+strings.Join(x.resolver.Search, " ")+"; "+plainServer(a.Server)+" has "+name+" with "+joinAddrs(a.Addresses()), x.resolver.Path, aboutHost(h),
+			cure("with the next program that is started", []finding.Command{shell("cp %s %s", x.resolver.Path, x.resolver.Path+".before"), shell("sed -i %s %s", "s/^search.*/search "+zoneOf(h.FQDN)+"/", x.resolver.Path)},
+				[]finding.Command{shell("cp %s %s", x.resolver.Path+".before", x.resolver.Path)}))
+		return
+	}
+	if silent {
+		x.didNot(AreaNames, "short name", h.Name, "a name server does not answer")
+		return
+	}
+	if len(h.addrs.listed) > 0 {
+		return // this machine finds it all the same
+	}
+	x.tell(finding.Warning, h.FQDN, fault.New(fault.ShortNameUnresolved, "", "short", h.Name, "path", x.resolver.Path, "domain", zoneOf(h.FQDN), "name", h.FQDN),
+		"the search list is "+strings.Join(x.resolver.Search, " "), x.resolver.Path, aboutHost(h),
+		cure("with the next program that is started", []finding.Command{shell("printf 'search %%s\\n' %s >> %s", zoneOf(h.FQDN), x.resolver.Path)}, nil))
+}
+
+func zoneOf(fqdn string) string {
+	_, zone, _ := strings.Cut(fqdn, ".")
+	return zone
+}
+
+func sameAddrs(a, b []netip.Addr) bool {
+	return len(a) > 0 && !slices.ContainsFunc(a, func(x netip.Addr) bool { return !slices.Contains(b, x) })
+}
+
+// reverse looks the host's addresses up. That there is no reverse zone is usual, and
+// no trouble.
+func (x *examination) reverse(ctx context.Context, h *seenHost) {
+	for _, a := range h.addrs.dns {
+		for _, s := range x.resolver.Servers {
+			r := x.Machine.Reverse(ctx, s, a)
+			if !r.Definite() {
+				continue
+			}
+			if r.State == look.Found && !slices.ContainsFunc(r.Values, func(n string) bool { return strings.EqualFold(n, h.FQDN) || strings.EqualFold(n, h.Name) }) {
+				x.staleReverse(h, a, r)
+			}
+			break
+		}
+	}
+}
+
+func (x *examination) staleReverse(h *seenHost, a netip.Addr, r look.Answer) {
+	other := strings.Join(r.Values, ", ")
+	evidence := "the record " + r.Name + " has " + other
+	if x.snap != nil && x.computer(shortName(r.Values[0])) == nil {
+		evidence += "; the directory has no computer of that name"
+	}
+	record, zone, _ := strings.Cut(r.Name, ".")
+	fix := func(verb, name string) finding.Command {
+		c := shell("samba-tool dns "+verb+" %s %s %s PTR %s -U Administrator", x.nameServer(), zone, record, name)
+		c.Tool = finding.SambaTool
+		return c
+	}
+	x.tell(finding.Warning, h.FQDN, fault.New(fault.DNSReverseStale, "", "address", a.String(), "name", h.FQDN, "other", other, "controller", x.nameServer()),
+		evidence, plainServer(r.Server), aboutHost(h),
+		cure("when the old record is forgotten, which its life of "+r.Life.String()+" says",
+			[]finding.Command{fix("delete", r.Values[0]), fix("add", h.FQDN),
+				{Tool: finding.PowerShell, Line: "Remove-DnsServerResourceRecord -Force -RRType Ptr -ZoneName " + finding.Quote(finding.PowerShell, zone) + " -Name " + finding.Quote(finding.PowerShell, record)},
+				{Tool: finding.PowerShell, Line: "Add-DnsServerResourceRecordPtr -ZoneName " + finding.Quote(finding.PowerShell, zone) + " -Name " + finding.Quote(finding.PowerShell, record) + " -PtrDomainName " + finding.Quote(finding.PowerShell, h.FQDN)}},
+			[]finding.Command{fix("delete", h.FQDN), fix("add", r.Values[0])}))
+}
+
+// sharedAddresses: two hosts at one address, and nobody there says which of them it is.
+func (x *examination) sharedAddresses() {
+	first := map[netip.Addr]*seenHost{}
+	for _, h := range x.hosts {
+		for _, a := range h.addrs.dns {
+			other := first[a]
+			if other == nil {
+				first[a] = h
+				continue
+			}
+			if r := h.addrs.at[a]; r != nil && r.who != "" {
+				continue // told as the stale record that it is
+			}
+			x.tell(finding.Error, h.FQDN, fault.New(fault.DNSAddressShared, "", "name", other.FQDN, "other", h.FQDN, "addresses", a.String()),
+				other.FQDN+" and "+h.FQDN+" have "+a.String(), h.addrs.server, aboutHost(h))
+		}
+	}
+}
