@@ -217,7 +217,7 @@ func (c *checker) checkOthers() {
 		if a.Unconstrained() && !a.IsController() && !c.policy.allowsUnconstrained(a.Name) {
 			c.report(a, fault.New(fault.Unconstrained, "", "account", a.Name), func(x *finding.Finding) {
 				x.Attribute, x.Values = directory.AttributeFlags, []string{"TRUSTED_FOR_DELEGATION"}
-				x.Fix = c.cmd.AnyService(a.Name, false)
+				x.Fix, x.Undo = c.cmd.AnyService(a.Name, false), c.cmd.AnyService(a.Name, true)
 			})
 		}
 		if !c.isHost[a] {

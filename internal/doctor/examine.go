@@ -90,8 +90,12 @@ type examination struct {
 	snap        *audit.Snapshot
 	plan        *delegation.Plan
 	dir         ExaminedDirectory
-	hosts       []*seenHost
-	pairs       []delegation.Direction
+	// directoryError is why it was not read, and deafLDAP that no controller's LDAP port
+	// is open.
+	directoryError error
+	deafLDAP       bool
+	hosts          []*seenHost
+	pairs          []delegation.Direction
 
 	mu         sync.Mutex
 	found      []finding.Finding
@@ -126,6 +130,7 @@ func (d *Doctor) Examine(ctx context.Context, q Question) (Report, error) {
 	x.chooseHosts()
 	x.step("names, network, clocks and agents")
 	inParallel(x.lookAtControllers, x.lookAtHosts, x.checkOperator, x.checkKeytab, x.checkKrb5Conf)(ctx)
+	x.judgeDirectory()
 	x.compareHosts(ctx)
 	x.step("delegation, with real tickets")
 	x.rehearse(ctx)

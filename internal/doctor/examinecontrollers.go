@@ -37,6 +37,9 @@ type controller struct {
 	name  string
 	addrs []netip.Addr
 	works bool // answers Kerberos
+	// kerberos is how its port was seen.
+	kerberos look.Port
+	ldap     bool // its port is open
 }
 
 // readResolver reads where names are asked for.
@@ -184,16 +187,36 @@ func (x *examination) lookAtControllers(ctx context.Context) {
 	}
 	each(index, func(i int) {
 		c := &x.controllers[i]
-		c.works = x.kerberosOf(ctx, c.name, c.addrs[0], portKerberos)
-		x.ldapOf(ctx, c)
+		c.kerberos, c.works = x.kerberosOf(ctx, c.name, c.addrs[0])
+		c.ldap = x.ldapOf(ctx, c)
 		x.did(AreaKerberos, what, c.name)
 	})
-	if !slices.ContainsFunc(x.controllers, func(c controller) bool { return c.works }) {
-		realm := strings.ToUpper(x.Domain)
-		x.tell(finding.Error, realm, fault.New(fault.KDCUnreachable, x.Here, "realm", realm), "none of the controllers that DNS names answers on port 88", x.Here)
-	}
+	x.judgeControllers()
+	x.deafLDAP = !slices.ContainsFunc(x.controllers, func(c controller) bool { return c.ldap })
 	x.lookAtNamedKDCs(ctx)
 	x.compareControllers(ctx)
+}
+
+// judgeControllers: that no controller answers is one thing to tell, and not one for
+// each of them.
+func (x *examination) judgeControllers() {
+	var states []string
+	for _, c := range x.controllers {
+		states = append(states, fmt.Sprintf("%s is %s", c.kerberos.Address, c.kerberos.State))
+	}
+	if !slices.ContainsFunc(x.controllers, func(c controller) bool { return c.works }) {
+		if x.has(fault.KDCWithoutTCP) {
+			return
+		}
+		realm := strings.ToUpper(x.Domain)
+		x.tell(finding.Error, realm, fault.New(fault.KDCUnreachable, x.Here, "realm", realm), strings.Join(states, ", "), here(x.Here), firewall)
+		return
+	}
+	for _, c := range x.controllers {
+		if !c.works {
+			x.port(finding.Warning, nil, c.name, c.kerberos, "Kerberos", "systemctl status samba-ad-dc")
+		}
+	}
 }
 
 // lookAtNamedKDCs tries what krb5.conf names beside DNS.
@@ -214,7 +237,9 @@ func (x *examination) lookAtNamedKDCs(ctx context.Context) {
 		if err != nil || len(addrs) == 0 || known(addrs[0]) {
 			continue
 		}
-		x.kerberosOf(ctx, host, addrs[0], portKerberos)
+		if seen, works := x.kerberosOf(ctx, host, addrs[0]); !works {
+			x.port(finding.Warning, nil, host, seen, "Kerberos, which "+conf.Path+" names", "systemctl status samba-ad-dc")
+		}
 	}
 }
 
@@ -228,14 +253,14 @@ func (x *examination) askedFor() string {
 	return name
 }
 
-// kerberosOf asks one controller over TCP and UDP, and says whether it answers.
-func (x *examination) kerberosOf(ctx context.Context, name string, a netip.Addr, port uint16) bool {
-	at, realm := netip.AddrPortFrom(a, port), strings.ToUpper(x.Domain)
+// kerberosOf asks one controller over TCP and UDP, and says whether it answers over
+// TCP, and if not how its port was seen.
+func (x *examination) kerberosOf(ctx context.Context, name string, a netip.Addr) (seen look.Port, works bool) {
+	at, realm := netip.AddrPortFrom(a, portKerberos), strings.ToUpper(x.Domain)
 	var tcp, udp krb.KDCAnswer
 	var tcpErr, udpErr error
-	var seen look.Port
 	inParallel(func(ctx context.Context) {
-		if seen = x.Machine.Port(ctx, a, port); seen.State != look.Open {
+		if seen = x.Machine.Port(ctx, a, portKerberos); seen.State != look.Open {
 			tcpErr = errors.New(seen.Detail)
 			return
 		}
@@ -254,15 +279,13 @@ func (x *examination) kerberosOf(ctx context.Context, name string, a netip.Addr,
 		if udpErr != nil {
 			x.didNot(AreaNetwork, "Kerberos over UDP", name, "no answer over UDP; Drover uses TCP only")
 		}
-		return true
+		return seen, true
 	case udpErr == nil:
 		x.clock(name, udp)
 		x.tell(finding.Error, name, fault.New(fault.KDCWithoutTCP, "", "name", name, "reason", tcpErr.Error()),
-			"UDP "+at.String()+" answers, TCP does not: "+tcpErr.Error(), x.Here, firewall)
-		return false
+			"UDP "+at.String()+" answers, TCP does not: "+tcpErr.Error(), here(x.Here), firewall)
 	}
-	x.port(finding.Warning, nil, name, seen, "Kerberos", "systemctl status samba-ad-dc")
-	return false
+	return seen, false
 }
 
 // firewall is what a person has to do.
@@ -300,16 +323,21 @@ func (x *examination) operatorKeys(name string, a krb.KDCAnswer) {
 			shell("net ads enctypes set %s 24 -U Administrator", user)}, nil))
 }
 
+// ldapService names the port for people.
+const ldapService = "LDAP, by which the directory is read"
+
 // ldapOf tries a controller's LDAP port.
-func (x *examination) ldapOf(ctx context.Context, c *controller) {
+func (x *examination) ldapOf(ctx context.Context, c *controller) (open bool) {
 	p := x.Machine.Port(ctx, c.addrs[0], portLDAP)
-	if p.State != look.Open {
-		severity := finding.Warning
-		if len(x.controllers) == 1 {
-			severity = finding.Error
-		}
-		x.port(severity, nil, c.name, p, "LDAP", "systemctl status samba-ad-dc")
+	if p.State == look.Open {
+		return true
 	}
+	severity := finding.Warning
+	if len(x.controllers) == 1 {
+		severity = finding.Error
+	}
+	x.port(severity, nil, c.name, p, ldapService, "systemctl status samba-ad-dc")
+	return false
 }
 
 // maxCompared is how many accounts are read from every controller.

@@ -44,7 +44,7 @@ func (x *examination) readDirectory(ctx context.Context) {
 		err = x.audit(ctx)
 	}
 	if err != nil {
-		x.directoryFailed(err)
+		x.directoryError = err
 		x.didNot(AreaDirectory, what, x.Domain, inWords(err))
 		return
 	}
@@ -60,10 +60,15 @@ func (x *examination) noTicket() {
 	x.tell(finding.Error, x.Here, f, f.Error(), "this machine's ticket cache")
 }
 
-// directoryFailed: what the checks of names and clocks tell better is left to them.
-func (x *examination) directoryFailed(err error) {
+// judgeDirectory tells why the directory could not be read, unless what the controllers
+// showed explains it.
+func (x *examination) judgeDirectory() {
+	err := x.directoryError
+	if err == nil || x.has(fault.ClockSkew, fault.KDCUnreachable, fault.KDCWithoutTCP) {
+		return
+	}
 	f := fault.From(err)
-	if f.Code == fault.ClockSkew || f.Code == fault.KDCUnreachable || f.Code == fault.Cancelled || f.Code == fault.Deadline {
+	if f.Code == fault.DirectoryUnreachable && x.deafLDAP {
 		return
 	}
 	if f.Code == fault.Internal {
@@ -181,6 +186,9 @@ func (x *examination) concerns(f finding.Finding, p *audit.Policy) bool {
 	switch f.Code {
 	case fault.Unconstrained:
 		return ours(f.Object)
+	case fault.DelegationWrongObject: // of hosts that nobody asked about it is the right one
+		a := x.account(f)
+		return a == nil || a.Class != directory.Computer || !serves(a)
 	case fault.ServiceNameDuplicate:
 		return slices.ContainsFunc(f.Values, func(v string) bool {
 			n, err := spn.Parse(v)
@@ -188,6 +196,11 @@ func (x *examination) concerns(f finding.Finding, p *audit.Policy) bool {
 		})
 	}
 	return true
+}
+
+// serves says that an account carries a name of the migration service.
+func serves(a *directory.Account) bool {
+	return slices.ContainsFunc(a.ServiceNames, func(n string) bool { return strings.EqualFold(spn.Class(spn.Plain(n)), spn.Migration) })
 }
 
 // planFor keeps the plan that the rehearsal goes by. Hosts that cannot be planned with
@@ -199,7 +212,7 @@ func (x *examination) planFor(p *audit.Policy, s *audit.Snapshot) error {
 	if len(names) == 0 {
 		for i := range s.Accounts {
 			a := &s.Accounts[i]
-			if a.Class == directory.Computer && !a.IsController() && slices.ContainsFunc(a.ServiceNames, func(n string) bool { return strings.EqualFold(spn.Class(spn.Plain(n)), spn.Migration) }) {
+			if a.Class == directory.Computer && !a.IsController() && serves(a) {
 				names = append(names, a.Name)
 			}
 		}
@@ -271,16 +284,6 @@ func (x *examination) chooseHosts() {
 			}
 		}
 	}
-}
-
-// host gives a host of the question by any of its names, nil if it is none.
-func (x *examination) host(name string) *seenHost {
-	for _, h := range x.hosts {
-		if sameHostName(h.Name, name) {
-			return h
-		}
-	}
-	return nil
 }
 
 // account is an account of the snapshot by its distinguished name or its name.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"drover/internal/delegation"
 	"drover/internal/fault"
@@ -29,7 +30,7 @@ func (x *examination) port(s finding.Severity, h *seenHost, name string, p look.
 		f = fault.New(fault.PortFiltered, "", "port", number, "name", name, "address", address, "service", service, "reason", p.Detail,
 			"command", "nft list ruleset")
 	}
-	x.tell(s, name, f, fmt.Sprintf("%s is %s: %s", p.Address, p.State, p.Detail), cmpHere(x.Here), firewall, func(n *finding.Finding) {
+	x.tell(s, name, f, fmt.Sprintf("%s is %s: %s", p.Address, p.State, p.Detail), here(x.Here), firewall, func(n *finding.Finding) {
 		n.Values = []string{fmt.Sprint(p.Address.Port())}
 		if h == nil {
 			return
@@ -41,11 +42,11 @@ func (x *examination) port(s finding.Severity, h *seenHost, name string, p look.
 	})
 }
 
-func cmpHere(here string) string {
-	if here == "" {
+func here(name string) string {
+	if name == "" {
 		return "this machine"
 	}
-	return here
+	return name
 }
 
 // lookAtPorts says whether the host's management port answers, and if it does not,
@@ -71,11 +72,30 @@ func (x *examination) lookAtPorts(ctx context.Context, h *seenHost) {
 		return
 	case !alive:
 		x.tell(finding.Error, h.FQDN, fault.New(fault.HostSilent, "", "addresses", joinAddrs(addrs), "name", h.FQDN, "reason", first.Detail),
-			"no port of those that hosts have answers", cmpHere(x.Here), aboutHost(h), firewall)
+			"no port of those that hosts have answers", here(x.Here), aboutHost(h), firewall)
 	case x.isWindows(ctx, h):
 		x.hyperV(ctx, h, addrs[0])
 	default:
 		x.port(finding.Error, h, h.FQDN, first, "the agent's management port", "systemctl status droverd")
+	}
+}
+
+// hostClock holds the clock of a host whose agent answers against this machine's.
+func (x *examination) hostClock(h *seenHost) {
+	for _, r := range h.addrs.at {
+		if r.hello.Clock.IsZero() || !strings.EqualFold(r.who, h.Name) {
+			continue
+		}
+		if ahead := r.hello.Clock.Sub(r.at); ahead.Abs() > nearSkew {
+			severity := finding.Warning
+			if ahead.Abs() > maxSkew {
+				severity = finding.Error
+			}
+			x.tell(severity, h.Name, fault.New(fault.ClockSkew, h.Name, "peer", here(x.Here), "skew", ahead.Abs().Round(time.Second).String()),
+				fmt.Sprintf("%s says %s, and it is %s here", h.Name, r.hello.Clock.UTC().Format(time.RFC3339), r.at.UTC().Format(time.RFC3339)), "the agent of "+h.Name,
+				aboutHost(h), cure("within seconds of the correction", []finding.Command{shell("timedatectl set-ntp true"), shell("chronyc makestep")}, nil))
+		}
+		return
 	}
 }
 
@@ -135,7 +155,7 @@ func (x *examination) askAgent(ctx context.Context, h *seenHost) {
 
 // telling are the refusals of an agent that say something about the host. Others are
 // what the checks of names, network and directory explain better.
-var telling = []fault.Code{fault.KeytabStale, fault.AgentNoKeytab, fault.AuthRefused, fault.BindingMismatch, fault.ClockSkew, fault.RoleMissing, fault.HypervisorDown}
+var telling = []fault.Code{fault.KeytabStale, fault.AgentNoKeytab, fault.AuthRefused, fault.BindingMismatch, fault.RoleMissing, fault.HypervisorDown}
 
 func (x *examination) agentRefused(h *seenHost, err error) {
 	f := fault.From(err)
@@ -312,9 +332,15 @@ func majority(hosts []*seenHost, value func(*Agent) string) (most string) {
 
 // commonNetworks: two hosts that share no migration network.
 func (x *examination) commonNetworks() {
+	by := map[string]*seenHost{}
+	for _, h := range x.hosts {
+		if h.agent != nil {
+			by[h.Name] = h
+		}
+	}
 	for _, d := range x.pairs {
-		a, b := x.host(d.Source), x.host(d.Destination)
-		if a == nil || b == nil || a.agent == nil || b.agent == nil || a.agent.Settings.AnyNetwork || b.agent.Settings.AnyNetwork {
+		a, b := by[shortName(d.Source)], by[shortName(d.Destination)]
+		if a == nil || b == nil || a.agent.Settings.AnyNetwork || b.agent.Settings.AnyNetwork {
 			continue
 		}
 		if common(a.agent.Settings, b.agent.Settings) {

@@ -29,6 +29,7 @@ type resident struct {
 	alive bool   // a port answers, one way or the other
 	who   string // name of the host whose agent answers, "" when none does
 	hello Hello
+	at    time.Time // of this machine's clock, when it said so
 }
 
 // lookAtHosts looks at each host's names and ports and asks its agent.
@@ -38,6 +39,7 @@ func (x *examination) lookAtHosts(ctx context.Context) {
 		x.whoIsThere(ctx, h)
 		x.judgeNames(ctx, h)
 		x.lookAtPorts(ctx, h)
+		x.hostClock(h)
 		x.askAgent(ctx, h)
 	})
 	x.sharedAddresses()
@@ -187,7 +189,7 @@ func (x *examination) resident(ctx context.Context, a netip.Addr) resident {
 		ctx, cancel := context.WithTimeout(ctx, agentWait)
 		defer cancel()
 		if hello, err := x.Hello(ctx, netip.AddrPortFrom(a, portAPI)); err == nil {
-			r.hello, r.who = hello, shortName(hello.Host)
+			r.hello, r.who, r.at = hello, shortName(hello.Host), x.Now()
 		}
 	}
 	if r.alive = r.api.Answers(); r.alive {

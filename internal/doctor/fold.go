@@ -36,10 +36,25 @@ var refusals = []fault.Code{fault.DelegationMissing, fault.DelegationNoStorage, 
 // withRefusals adds codes to refusals.
 func withRefusals(more ...fault.Code) []fault.Code { return slices.Concat(more, refusals) }
 
+// wrongPlace is what shows at a machine that is not the host, or is nobody.
+var wrongPlace = []fault.Code{fault.HostSilent, fault.PortClosed, fault.PortFiltered, fault.AgentUnreachable, fault.AuthRefused, fault.BindingMismatch,
+	fault.HostUnknown, fault.MigrationPort}
+
 // relations are in the order in which things rest on each other: without names
 // nothing is found, without a network nothing answers, without clocks there is no
 // ticket, and without an account no delegation.
 var relations = []relation{
+	{fault.DNSServersDiffer, sameHost, []fault.Code{fault.DNSAddressExtra, fault.DNSAddressStale, fault.DNSNameMissing}},
+	{fault.DNSNameMissing, sameHost, withRefusals(wrongPlace...)},
+	{fault.DNSAddressStale, sameHost, withRefusals(wrongPlace...)},
+	{fault.DNSAddressExtra, sameHost, withRefusals(wrongPlace...)},
+	{fault.DNSAddressShared, sameHost, withRefusals(wrongPlace...)},
+	{fault.HostsFileOverrides, sameHost, withRefusals(wrongPlace...)},
+	{fault.ShortNameElsewhere, sameHost, wrongPlace},
+	{fault.DNSServiceMissing, everywhere, []fault.Code{fault.DirectoryUnreachable, fault.KDCUnreachable}},
+	{fault.HostSilent, sameHost, []fault.Code{fault.PortClosed, fault.PortFiltered, fault.AgentUnreachable, fault.MigrationPort}},
+	{fault.PortClosed, sameHost, []fault.Code{fault.AgentUnreachable, fault.MigrationPort}},
+	{fault.PortFiltered, sameHost, []fault.Code{fault.AgentUnreachable, fault.MigrationPort}},
 	{fault.KDCUnreachable, everywhere, withRefusals(fault.DirectoryUnreachable, fault.LoginFailed)},
 	{fault.DirectoryUnreachable, everywhere, []fault.Code{fault.NotChecked}},
 	{fault.ClockSkew, sameHost, withRefusals(fault.AuthRefused, fault.LoginFailed, fault.DirectorySignIn, fault.AgentUnreachable)},
@@ -52,6 +67,10 @@ var relations = []relation{
 	{fault.KeytabStale, sameHost, withRefusals(fault.AuthRefused)},
 	{fault.AgentNoKeytab, sameHost, withRefusals(fault.AuthRefused)},
 	{fault.OperatorDisabled, everywhere, withRefusals(fault.OperatorUnknown, fault.RoleMissing)},
+	{fault.OperatorPassword, everywhere, withRefusals(fault.OperatorUnknown, fault.LoginFailed)},
+	{fault.OperatorLocked, everywhere, withRefusals(fault.OperatorUnknown, fault.LoginFailed)},
+	{fault.OperatorExpired, everywhere, withRefusals(fault.OperatorUnknown, fault.LoginFailed)},
+	{fault.OperatorWithoutAES, everywhere, withRefusals(fault.LoginFailed)},
 	{fault.OperatorSensitive, everywhere, []fault.Code{fault.EvidenceNotForward, fault.DelegationRefused, fault.DelegationNoProtocol}},
 	{fault.OperatorUnknown, everywhere, withRefusals()},
 	{fault.DelegationWrongObject, fromHost, withRefusals(fault.DelegationIncomplete, fault.DelegationShortOnly, fault.DelegationFullOnly)},
@@ -62,6 +81,7 @@ var relations = []relation{
 	{fault.TransitionMissing, fromHost, []fault.Code{fault.DelegationNoProtocol, fault.DelegationRefused, fault.EvidenceNotForward}},
 	{fault.MigrationDisabled, sameHost, []fault.Code{fault.MigrationPort, fault.MigrationPortUnbound}},
 	{fault.MigrationPortUnbound, toHost, []fault.Code{fault.MigrationPort}},
+	{fault.MigrationPortUnbound, sameHost, []fault.Code{fault.NoCommonNetwork}},
 	{fault.AgentUnreachable, sameHost, []fault.Code{fault.MigrationPort, fault.NotChecked}},
 }
 

@@ -116,6 +116,10 @@ type change struct {
 	host      delegation.Host
 	attribute string
 	add, del  []string
+	// whole replaces the list by rest: Samba does not let one of two equal service names
+	// be deleted by itself.
+	whole bool
+	rest  []string
 }
 
 // changes are what cures a finding about an account, in terms of the directory.
@@ -168,7 +172,14 @@ func (x *examination) duplicates(f finding.Finding, about *directory.Account) (o
 	for i := range x.snap.Accounts {
 		a := &x.snap.Accounts[i]
 		if stored := storedFor(a.ServiceNames, f.Values); a.DN != about.DN && len(stored) > 0 {
-			out = append(out, change{host: delegation.Host{Account: a.Name, DN: a.DN}, attribute: f.Attribute, del: stored})
+			c := change{host: delegation.Host{Account: a.Name, DN: a.DN}, attribute: f.Attribute, del: stored}
+			c.whole = x.snap.Root.Kind == directory.Samba
+			for _, v := range a.ServiceNames {
+				if !slices.Contains(stored, v) {
+					c.rest = append(c.rest, v)
+				}
+			}
+			out = append(out, c)
 		}
 	}
 	return out
@@ -248,6 +259,14 @@ func (c change) ldif(undo bool) finding.Command {
 	}
 	var b strings.Builder
 	b.WriteString(ldifLine("dn", c.host.DN) + "changetype: modify\n")
+	if c.whole && !undo {
+		b.WriteString("replace: " + c.attribute + "\n")
+		for _, v := range c.rest {
+			b.WriteString(ldifLine(c.attribute, v))
+		}
+		b.WriteString("-\n")
+		return finding.Command{Tool: finding.LDIF, Line: b.String()}
+	}
 	for _, part := range []struct {
 		how    string
 		values []string

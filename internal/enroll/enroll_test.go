@@ -18,6 +18,7 @@ type fake struct {
 	kind     directory.Controller
 	accounts []directory.Account
 	refuse   map[string]error // by attribute
+	twice    bool             // as Samba, it lets no service name be deleted that is there twice
 }
 
 func (f *fake) Root(context.Context) (directory.Root, error) {
@@ -50,8 +51,16 @@ func (f *fake) Modify(_ context.Context, dn string, mods ...directory.Mod) error
 			if err := f.refuse[m.Attribute]; err != nil {
 				return err
 			}
+			if f.twice && m.Op == directory.Delete {
+				return fault.New(fault.DirectoryFailed, "", "server", "dc1", "object", dn, "reason", "Constraint Violation")
+			}
+			if m.Op == directory.Replace {
+				a.ServiceNames = nil
+			}
 			for _, v := range m.Values {
 				switch {
+				case m.Op == directory.Replace:
+					a.ServiceNames = append(a.ServiceNames, string(v))
 				case m.Attribute == directory.AttributeEncryptionTypes:
 					a.EncryptionTypes = map[string]uint32{"24": 24, "28": 28}[string(v)]
 				case m.Op == directory.Add:
@@ -237,4 +246,15 @@ type failing struct{ *fake }
 
 func (failing) Find(context.Context, []string) ([]directory.Account, error) {
 	return nil, errors.New("gone")
+}
+
+func TestANameThatIsThereTwiceCanBeTakenAway(t *testing.T) {
+	f := &fake{kind: directory.Samba, twice: true, accounts: []directory.Account{joined()}}
+	c, err := PlanDelete(t.Context(), f, f.accounts[0], []string{"host/hv01"})
+	if err == nil {
+		err = Apply(t.Context(), f, c)
+	}
+	if err != nil || !slices.Equal(f.accounts[0].ServiceNames, joined().ServiceNames[1:]) {
+		t.Errorf("%v, %q", err, f.accounts[0].ServiceNames)
+	}
 }

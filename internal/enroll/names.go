@@ -30,6 +30,8 @@ type Change struct {
 	Add     []string `json:"add,omitempty"`
 	Delete  []string `json:"delete,omitempty"`
 	Already []string `json:"already,omitempty" doc:"asked for, and so already"`
+
+	rest []string // what stays when Delete is gone
 }
 
 // Empty says that nothing happens.
@@ -151,6 +153,11 @@ func PlanDelete(ctx context.Context, d Directory, a directory.Account, names []s
 			c.Already = append(c.Already, n)
 		}
 	}
+	for _, v := range a.ServiceNames {
+		if !slices.Contains(c.Delete, v) {
+			c.rest = append(c.rest, v)
+		}
+	}
 	return c, nil
 }
 
@@ -191,6 +198,9 @@ func holds(a directory.Account, name string) bool {
 }
 
 // Apply carries a change out, all of it or nothing. Faults: those of Modify.
+//
+// Samba refuses to delete a name that another account has, too, which is why one would
+// delete it, and takes a list without the name.
 func Apply(ctx context.Context, d Directory, c *Change) error {
 	var mods []directory.Mod
 	for op, values := range map[directory.Op][]string{directory.Add: c.Add, directory.Delete: c.Delete} {
@@ -201,7 +211,14 @@ func Apply(ctx context.Context, d Directory, c *Change) error {
 	if len(mods) == 0 {
 		return nil
 	}
-	return d.Modify(ctx, c.DN, mods...)
+	err := d.Modify(ctx, c.DN, mods...)
+	if !fault.Is(err, fault.DirectoryFailed) || len(c.Add) > 0 {
+		return err
+	}
+	if d.Modify(ctx, c.DN, directory.Mod{Op: directory.Replace, Attribute: directory.AttributeServiceNames, Values: raw(c.rest)}) == nil {
+		return nil
+	}
+	return err
 }
 
 func raw(values []string) [][]byte {

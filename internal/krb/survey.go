@@ -189,4 +189,3 @@ func NewestKey(keys []KeytabKey, account string) (k AccountKey, found bool) {
 	}
 	return k, found
 }
-

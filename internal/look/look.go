@@ -28,7 +28,9 @@ type Machine struct {
 	Patience time.Duration
 	// Dial opens connections; nil is a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	Now  func() time.Time // nil is time.Now
+	// Lookup is how programs of the machine find a name; nil is Go's own resolver.
+	Lookup func(ctx context.Context, name string) ([]netip.Addr, error)
+	Now    func() time.Time // nil is time.Now
 }
 
 func (m Machine) now() time.Time {
@@ -134,7 +136,13 @@ func (m Machine) HostsPath() string { return cmp.Or(m.HostsFile, "/etc/hosts") }
 func (m Machine) Resolve(ctx context.Context, name string) ([]netip.Addr, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*m.patience())
 	defer cancel()
-	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", name)
+	lookup := m.Lookup
+	if lookup == nil {
+		lookup = func(ctx context.Context, name string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", name)
+		}
+	}
+	found, err := lookup(ctx, name)
 	for i := range found {
 		found[i] = found[i].Unmap()
 	}
