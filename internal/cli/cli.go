@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"drover/internal/cmdlet"
+	"drover/internal/doctor"
 	"drover/internal/version"
 )
 
@@ -36,6 +37,7 @@ type program struct {
 	getenv         func(string) string
 	now            func() time.Time
 	connect        func(ctx context.Context, where target, retrying func(error, time.Duration)) (agent, error)
+	examine        func(ctx context.Context, f directoryFlags, q doctor.Question) (doctor.Report, error)
 	tryPort        func(ctx context.Context, to netip.AddrPort) (source string, err error)
 	// started: the command line was understood; errors are the verb's from here.
 	started bool
@@ -47,7 +49,7 @@ func newProgram(stdin io.Reader, stdout, stderr io.Writer) *program {
 	p := &program{stdin: stdin, stdout: stdout, stderr: stderr, out: table, getenv: os.Getenv, now: time.Now}
 	p.screen = newScreen(stderr, os.Getenv)
 	p.asker = newAsker(stdin, p.screen)
-	p.connect, p.tryPort = p.dial, connectOnce
+	p.connect, p.tryPort, p.examine = p.dial, connectOnce, p.examineHere
 	return p
 }
 
@@ -95,7 +97,7 @@ have no cluster and no shared storage, as an operator known by Kerberos.`,
 	root.SetVersionTemplate("drover {{.Version}}\n")
 	root.PersistentFlags().VarP(&p.out, "output", "o", "`form` of the result: table, json or yaml")
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(newMove(p), newCompare(p), newVM(p), newHost(p), newEvents(p), newStorage(p), newTicket(p), newLogin(p), newDelegation(p), newSPN(p), newExplain(p), newVersion(p), newErrorsMD(p), newEventsMD(p))
+	root.AddCommand(newMove(p), newCompare(p), newVM(p), newHost(p), newEvents(p), newStorage(p), newTicket(p), newLogin(p), newDelegation(p), newSPN(p), newDoctor(p), newExplain(p), newVersion(p), newErrorsMD(p), newEventsMD(p))
 	addCmdlets(p, root)
 	if err := root.RegisterFlagCompletionFunc("output", fixed("table", "json", "yaml")); err != nil {
 		panic(err) // the flag was defined above

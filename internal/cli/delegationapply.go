@@ -164,7 +164,16 @@ func (p *program) carryOut(ctx context.Context, c *directory.Conn, plan *delegat
 	if err := p.asker.confirm(ctx, o.yes, fmt.Sprintf("Change %s in %s?", count(changedObjects(plan), "object"), plan.Domain)); err != nil {
 		return err
 	}
-	path := o.baseline
+	result, err := p.applyPlan(ctx, c, plan, o.baseline)
+	if result == nil || len(result.Objects) == 0 && err != nil {
+		return err
+	}
+	return p.showApplied(plan, result, err)
+}
+
+// applyPlan applies a plan after saving the old values, in a new file without a path,
+// and tells how each object fares.
+func (p *program) applyPlan(ctx context.Context, c *directory.Conn, plan *delegation.Plan, path string) (*delegation.Result, error) {
 	if path == "" {
 		path = p.baselinePath(plan)
 	}
@@ -185,10 +194,7 @@ func (p *program) carryOut(ctx context.Context, c *directory.Conn, plan *delegat
 		result.Baseline = saved
 		err = withBaseline(err, saved)
 	}
-	if result == nil || len(result.Objects) == 0 && err != nil {
-		return err
-	}
-	return p.showApplied(plan, result, err)
+	return result, err
 }
 
 // withBaseline completes the hint of a plan that was applied in part.

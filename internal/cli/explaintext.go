@@ -83,7 +83,7 @@ func printSymptom(w io.Writer, s symptom.Symptom, width int) error {
 	var b strings.Builder
 	b.WriteString("Causes, the likeliest first:\n")
 	for i, c := range s.Causes {
-		b.WriteString(listed(fmt.Sprintf("%d. ", i+1), c.Text, width))
+		b.WriteString(listedAt(fmt.Sprintf("  %d. ", i+1), c.Text, width))
 		if len(c.Codes) > 0 {
 			b.WriteString(wrapped("codes: "+codeList(c.Codes), "     ", width))
 		}
@@ -94,12 +94,6 @@ func printSymptom(w io.Writer, s symptom.Symptom, width int) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-// listed is a text with a mark before its first line.
-func listed(mark, text string, width int) string {
-	s := wrapped(text, strings.Repeat(" ", 2+len(mark)), width)
-	return "  " + mark + s[2+len(mark):]
 }
 
 func codeList(codes []fault.Code) string {

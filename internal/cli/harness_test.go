@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -28,6 +29,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"drover/internal/api"
+	"drover/internal/doctor"
 	"drover/internal/fault"
 )
 
@@ -42,7 +44,7 @@ func TestMain(m *testing.M) {
 // TEST_SOCKET, so that scripts can have command lines as documents have them.
 func testProgram() *program {
 	p := newProgram(os.Stdin, os.Stdout, os.Stderr)
-	p.tryPort = fakePort
+	p.tryPort, p.examine = fakePort, fakeExamination
 	if who := os.Getenv("TEST_PRINCIPAL"); who != "" {
 		p.connect = func(_ context.Context, t target, retrying func(error, time.Duration)) (agent, error) {
 			address := cmp.Or(os.Getenv(strings.ToLower(t.host)), t.host)
@@ -53,6 +55,17 @@ func testProgram() *program {
 		}
 	}
 	return p
+}
+
+// fakeExamination finds what the file of the variable TEST_REPORT holds.
+func fakeExamination(context.Context, directoryFlags, doctor.Question) (r doctor.Report, err error) {
+	if path := os.Getenv("TEST_REPORT"); path != "" {
+		var raw []byte
+		if raw, err = os.ReadFile(path); err == nil {
+			err = json.Unmarshal(raw, &r)
+		}
+	}
+	return r, err
 }
 
 // fakePort is a network on which migration addresses ending in 1 answer, and those

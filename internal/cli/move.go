@@ -27,6 +27,7 @@ type moveOptions struct {
 	dryRun   bool
 	detach   bool
 	yes      bool
+	noDoctor bool
 }
 
 func newMove(p *program) *cobra.Command {
@@ -45,7 +46,9 @@ drover is killed or loses its connection, the move goes on; see it with
 
 Several VMs are started together, and drover stays with all of them: a line for
 each on stderr, then a table of how each ended. --all moves every VM of the
-host, and asks first. A host carries out only so many moves at once (see
+host, and asks first. When one move fails for a reason that names, network, Kerberos
+or the directory may have, what "drover doctor" finds first is shown below the error.
+A host carries out only so many moves at once (see
 "drover host show"); those above the limit of either host wait, by --priority
 and then in the order of their start, unless --no-wait is given.
 
@@ -64,7 +67,7 @@ A VM that is called like one of the verbs below is given with --vm.`,
 			if o.all || len(o.vms) > 1 {
 				return p.runMoves(ctx, signals, o)
 			}
-			return p.runMove(ctx, signals, o)
+			return p.askDoctor(ctx, signals, o, p.runMove(ctx, signals, o))
 		}),
 	}
 	f := cmd.Flags()
@@ -78,6 +81,7 @@ A VM that is called like one of the verbs below is given with --vm.`,
 	f.BoolVar(&o.dryRun, "dry-run", false, "stop after the plan; nothing is changed on either host")
 	f.BoolVar(&o.detach, "detach", false, "start the move, print its id and return")
 	f.BoolVar(&o.yes, "yes", false, "answer questions with yes: --all moves at once, and so Ctrl-C cancels")
+	f.BoolVar(&o.noDoctor, "no-doctor", false, "when the move fails, do not look for the cause")
 	cmd.AddCommand(newMoveWatch(p), newMoveCancel(p), newMoveSet(p), newMoveShow(p), newMoveList(p), newMoveResolve(p))
 	return cmd
 }

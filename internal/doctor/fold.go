@@ -36,28 +36,35 @@ var refusals = []fault.Code{fault.DelegationMissing, fault.DelegationNoStorage, 
 // withRefusals adds codes to refusals.
 func withRefusals(more ...fault.Code) []fault.Code { return slices.Concat(more, refusals) }
 
-// wrongPlace is what shows at a machine that is not the host, or is nobody.
-var wrongPlace = []fault.Code{fault.HostSilent, fault.PortClosed, fault.PortFiltered, fault.AgentUnreachable, fault.AuthRefused, fault.BindingMismatch,
-	fault.HostUnknown, fault.MigrationPort}
+// unanswered is what an agent looks like that cannot be talked to.
+var unanswered = []fault.Code{fault.HostSilent, fault.PortClosed, fault.PortFiltered, fault.AgentUnreachable, fault.HostUnknown, fault.MigrationPort, fault.NotChecked}
+
+// elsewhere is what comes of an address that is another machine's.
+var elsewhere = slices.Concat(unanswered, refusals, []fault.Code{fault.AuthRefused, fault.BindingMismatch, fault.ClockSkew, fault.VersionsDiffer,
+	fault.DNSReverseStale, fault.DNSAddressShared})
+
+// noSignIn is what comes of an operator who gets no ticket.
+var noSignIn = withRefusals(fault.OperatorUnknown, fault.RoleMissing, fault.LoginFailed)
 
 // relations are in the order in which things rest on each other: without names
 // nothing is found, without a network nothing answers, without clocks there is no
 // ticket, and without an account no delegation.
 var relations = []relation{
-	{fault.DNSServersDiffer, sameHost, []fault.Code{fault.DNSAddressExtra, fault.DNSAddressStale, fault.DNSNameMissing}},
-	{fault.DNSNameMissing, sameHost, withRefusals(wrongPlace...)},
-	{fault.DNSAddressStale, sameHost, withRefusals(wrongPlace...)},
-	{fault.DNSAddressExtra, sameHost, withRefusals(wrongPlace...)},
-	{fault.DNSAddressShared, sameHost, withRefusals(wrongPlace...)},
-	{fault.HostsFileOverrides, sameHost, withRefusals(wrongPlace...)},
-	{fault.ShortNameElsewhere, sameHost, wrongPlace},
-	{fault.DNSServiceMissing, everywhere, []fault.Code{fault.DirectoryUnreachable, fault.KDCUnreachable}},
-	{fault.HostSilent, sameHost, []fault.Code{fault.PortClosed, fault.PortFiltered, fault.AgentUnreachable, fault.MigrationPort}},
-	{fault.PortClosed, sameHost, []fault.Code{fault.AgentUnreachable, fault.MigrationPort}},
-	{fault.PortFiltered, sameHost, []fault.Code{fault.AgentUnreachable, fault.MigrationPort}},
+	{fault.DNSServerSilent, everywhere, []fault.Code{fault.DNSServiceMissing, fault.DNSNameMissing, fault.ShortNameUnresolved, fault.KDCUnreachable, fault.DirectoryUnreachable}},
+	{fault.DNSServiceMissing, everywhere, []fault.Code{fault.KDCUnreachable, fault.DirectoryUnreachable, fault.LoginFailed}},
+	{fault.DNSServersDiffer, sameHost, slices.Concat(elsewhere, []fault.Code{fault.DNSNameMissing, fault.DNSAddressStale, fault.DNSAddressExtra})},
+	{fault.DNSNameMissing, sameHost, slices.Concat(unanswered, []fault.Code{fault.ShortNameUnresolved, fault.DNSReverseStale})},
+	{fault.HostsFileOverrides, sameHost, elsewhere},
+	{fault.ShortNameElsewhere, sameHost, elsewhere},
+	{fault.DNSAddressStale, sameHost, elsewhere},
+	{fault.DNSAddressExtra, sameHost, elsewhere},
+	{fault.DNSAddressShared, sameHost, slices.Concat(unanswered, []fault.Code{fault.AuthRefused, fault.DNSReverseStale})},
 	{fault.KDCUnreachable, everywhere, withRefusals(fault.DirectoryUnreachable, fault.LoginFailed)},
+	{fault.ClockSkew, sameHost, withRefusals(fault.AuthRefused, fault.AgentUnreachable)},
+	{fault.ClockSkew, everywhere, []fault.Code{fault.KerberosFailed, fault.LoginFailed, fault.DirectorySignIn}},
+	{fault.RealmMapping, everywhere, withRefusals(fault.ServiceUnknown, fault.AuthRefused)},
+	{fault.NoTicket, everywhere, []fault.Code{fault.DirectorySignIn, fault.AuthRequired, fault.NotChecked}},
 	{fault.DirectoryUnreachable, everywhere, []fault.Code{fault.NotChecked}},
-	{fault.ClockSkew, sameHost, withRefusals(fault.AuthRefused, fault.LoginFailed, fault.DirectorySignIn, fault.AgentUnreachable)},
 	{fault.HostNotInDirectory, sameHost, withRefusals(fault.ServiceNameMissing, fault.ServiceUnknown, fault.DelegationIncomplete, fault.AgentNoKeytab)},
 	{fault.HostAccountDisabled, sameHost, withRefusals(fault.ServiceUnknown, fault.KeytabStale)},
 	{fault.ServiceNameDuplicate, toHost, withRefusals(fault.ServiceUnknown, fault.AuthRefused)},
@@ -66,22 +73,24 @@ var relations = []relation{
 	{fault.HostWithoutAES, sameHost, withRefusals(fault.KeytabStale)},
 	{fault.KeytabStale, sameHost, withRefusals(fault.AuthRefused)},
 	{fault.AgentNoKeytab, sameHost, withRefusals(fault.AuthRefused)},
-	{fault.OperatorDisabled, everywhere, withRefusals(fault.OperatorUnknown, fault.RoleMissing)},
-	{fault.OperatorPassword, everywhere, withRefusals(fault.OperatorUnknown, fault.LoginFailed)},
-	{fault.OperatorLocked, everywhere, withRefusals(fault.OperatorUnknown, fault.LoginFailed)},
-	{fault.OperatorExpired, everywhere, withRefusals(fault.OperatorUnknown, fault.LoginFailed)},
-	{fault.OperatorWithoutAES, everywhere, withRefusals(fault.LoginFailed)},
+	{fault.OperatorDisabled, everywhere, noSignIn},
+	{fault.OperatorExpired, everywhere, noSignIn},
+	{fault.OperatorLocked, everywhere, noSignIn},
+	{fault.OperatorPassword, everywhere, noSignIn},
+	{fault.OperatorWithoutAES, everywhere, noSignIn},
 	{fault.OperatorSensitive, everywhere, []fault.Code{fault.EvidenceNotForward, fault.DelegationRefused, fault.DelegationNoProtocol}},
-	{fault.OperatorUnknown, everywhere, withRefusals()},
+	{fault.OperatorUnknown, everywhere, refusals},
 	{fault.DelegationWrongObject, fromHost, withRefusals(fault.DelegationIncomplete, fault.DelegationShortOnly, fault.DelegationFullOnly)},
 	{fault.DelegationIncomplete, fromHost, refusals},
 	{fault.DelegationShortOnly, fromHost, refusals},
 	{fault.DelegationFullOnly, fromHost, refusals},
 	{fault.ResourceDelegationAbsent, toHost, refusals},
 	{fault.TransitionMissing, fromHost, []fault.Code{fault.DelegationNoProtocol, fault.DelegationRefused, fault.EvidenceNotForward}},
-	{fault.MigrationDisabled, sameHost, []fault.Code{fault.MigrationPort, fault.MigrationPortUnbound}},
-	{fault.MigrationPortUnbound, toHost, []fault.Code{fault.MigrationPort}},
-	{fault.MigrationPortUnbound, sameHost, []fault.Code{fault.NoCommonNetwork}},
+	{fault.HostSilent, sameHost, []fault.Code{fault.PortClosed, fault.PortFiltered, fault.AgentUnreachable, fault.MigrationPort, fault.NotChecked}},
+	{fault.MigrationDisabled, sameHost, []fault.Code{fault.MigrationPort, fault.MigrationPortUnbound, fault.PortClosed}},
+	{fault.MigrationPortUnbound, sameHost, []fault.Code{fault.MigrationPort, fault.PortClosed, fault.NoCommonNetwork}},
+	{fault.PortClosed, sameHost, []fault.Code{fault.AgentUnreachable, fault.MigrationPort, fault.NotChecked}},
+	{fault.PortFiltered, sameHost, []fault.Code{fault.AgentUnreachable, fault.MigrationPort, fault.NotChecked}},
 	{fault.AgentUnreachable, sameHost, []fault.Code{fault.MigrationPort, fault.NotChecked}},
 }
 
@@ -112,7 +121,8 @@ func Fold(fs []finding.Finding) []Cause {
 		}
 	}
 	for i := range out {
-		out[i].Consequences = once(out[i].Consequences)
+		out[i].Consequences = eachOnce(out[i].Consequences)
+		out[i].addCures()
 	}
 	slices.SortStableFunc(out, func(a, b Cause) int {
 		return cmp.Or(-a.worst().Compare(b.worst()), cmp.Compare(depth(a.Code), depth(b.Code)),
@@ -138,6 +148,18 @@ func (c *Cause) addDirection(f finding.Finding) {
 	}
 }
 
+// addCures: values that are taken from a wrong object lack on the right one still.
+func (c *Cause) addCures() {
+	if c.Code != fault.DelegationWrongObject {
+		return
+	}
+	for _, f := range c.Consequences {
+		if slices.Contains([]fault.Code{fault.DelegationIncomplete, fault.DelegationShortOnly, fault.DelegationFullOnly}, f.Code) {
+			c.Fix, c.Undo = slices.Concat(f.Fix, c.Fix), slices.Concat(c.Undo, f.Undo)
+		}
+	}
+}
+
 // direction is that of a finding, zero when it concerns no single one.
 func direction(f finding.Finding) (d delegation.Direction) {
 	if f.Source != "" && f.Destination != "" {
@@ -154,8 +176,8 @@ func withoutDirection(f finding.Finding) string {
 	return f.Key() + f.Message
 }
 
-// once sorts findings and gives those that differ in the direction only once.
-func once(fs []finding.Finding) (out []finding.Finding) {
+// eachOnce sorts findings and gives those that differ in the direction only once.
+func eachOnce(fs []finding.Finding) (out []finding.Finding) {
 	finding.Sort(fs)
 	for _, f := range fs {
 		if !slices.ContainsFunc(out, func(o finding.Finding) bool { return withoutDirection(o) == withoutDirection(f) }) {
@@ -173,14 +195,15 @@ func depth(c fault.Code) int {
 	return len(relations)
 }
 
-// explainedBy is the first finding that explains number i, or i.
+// explainedBy is the first finding that explains number i, or i. What is only worth a
+// warning explains no error.
 func explainedBy(fs []finding.Finding, i int) int {
 	for _, r := range relations {
 		if !slices.Contains(r.effects, fs[i].Code) {
 			continue
 		}
 		for j, f := range fs {
-			if j != i && f.Code == r.cause && r.place.meets(f, fs[i]) {
+			if j != i && f.Code == r.cause && f.Severity.Compare(fs[i].Severity) >= 0 && r.place.meets(f, fs[i]) {
 				return j
 			}
 		}

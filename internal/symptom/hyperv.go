@@ -5,9 +5,9 @@ import "drover/internal/fault"
 // Causes that several messages about connections share.
 var (
 	portShut = because("nothing listens on port 6600 of the migration address: migration is off, the service does not run, or it has no address",
-		fault.MigrationPort, fault.MigrationDisabled, fault.MigrationPortUnbound, fault.AgentUnreachable)
-	filtered     = because("a firewall drops what goes to port 6600, or the address is on a network without a way to it", fault.MigrationPort, fault.NoCommonNetwork, fault.NetworkMismatch)
-	wrongAddress = because("the name leads to an address that is not the host's any more")
+		fault.PortClosed, fault.MigrationPort, fault.MigrationDisabled, fault.MigrationPortUnbound, fault.AgentUnreachable)
+	filtered     = because("a firewall drops what goes to port 6600, or the address is on a network without a way to it", fault.PortFiltered, fault.MigrationPort, fault.NoCommonNetwork, fault.NetworkMismatch)
+	wrongAddress = because("the name leads to an address that is not the host's: an old record, or the hosts file", fault.DNSAddressStale, fault.DNSAddressExtra, fault.DNSAddressShared, fault.HostsFileOverrides, fault.ShortNameElsewhere)
 	hungUp       = because("the destination hung up: it refused the sign-in, or what stands between ended the connection", fault.AuthRefused, fault.NotDelegated, fault.PeerGone)
 )
 
@@ -17,7 +17,7 @@ var connection = []Symptom{
 		Means: "The destination is there and has nothing on that port.", Causes: []Cause{portShut, wrongAddress},
 		Run: []string{runPorts, "netstat -ano | findstr 6600"}, Source: erref + "; " + kb},
 	{ID: "0x8007274C", Origin: Windows, Number: 0x8007274C, Title: "A connection attempt failed because the connected party did not properly respond after a period of time", Texts: []string{"WSAETIMEDOUT", "Connection timed out"},
-		Means: "Nothing came back from the destination.", Causes: []Cause{filtered, wrongAddress, because("the host is down")},
+		Means: "Nothing came back from the destination.", Causes: []Cause{filtered, wrongAddress, because("the host is down", fault.HostSilent)},
 		Run: []string{runPorts, "Test-NetConnection DESTINATION -Port 6600"}, Source: erref + "; " + kb},
 	{ID: "0x80072746", Origin: Windows, Number: 0x80072746, Title: "An existing connection was forcibly closed by the remote host", Texts: []string{"WSAECONNRESET", "Connection reset by peer", "Failed to send data for a Virtual Machine migration"},
 		Means: "The connection was there, and the other end, or something between, ended it.", Causes: []Cause{hungUp, because("the destination's service ended during the move", fault.PeerGone, fault.SocketLost)},
@@ -29,13 +29,13 @@ var connection = []Symptom{
 		Means: "The host was to use an address that it does not have.", Causes: []Cause{because("the migration network names an address that is gone, or comes up late", fault.MigrationPortUnbound, fault.NoCommonNetwork)},
 		Run: []string{"drover host show --host HOST"}, Source: erref},
 	{ID: "0x80072AF9", Origin: Windows, Number: 0x80072AF9, Title: "No such host is known", Texts: []string{"WSAHOST_NOT_FOUND", "Name or service not known", "Temporary failure in name resolution"},
-		Means: "The name of the host is not found.", Causes: []Cause{because("the host has no DNS record, or the domain's name servers are not asked", fault.HostUnknown), because("the name is misspelt", fault.HostNotInDirectory)},
+		Means: "The name of the host is not found.", Causes: []Cause{because("the host has no DNS record, or the domain's name servers are not asked", fault.DNSNameMissing, fault.DNSServerSilent, fault.ShortNameUnresolved, fault.HostUnknown), because("the name is misspelt", fault.HostNotInDirectory)},
 		Run: []string{runPorts, "nslookup DESTINATION"}, Source: erref},
 	{ID: "0x800706BA", Origin: Windows, Number: 0x800706BA, Title: "The RPC server is unavailable", Texts: []string{"RPC_S_SERVER_UNAVAILABLE"},
-		Means: "A Windows service could not be reached by its management interface.", Causes: []Cause{because("firewall, or the host is down", fault.AgentUnreachable), wrongAddress},
+		Means: "A Windows service could not be reached by its management interface.", Causes: []Cause{because("a firewall, or the host is down", fault.PortFiltered, fault.HostSilent, fault.AgentUnreachable), wrongAddress},
 		Run: []string{runPorts}, Source: erref},
 	{ID: "0x80070035", Origin: Windows, Number: 0x80070035, Title: "The network path was not found", Texts: []string{"ERROR_BAD_NETPATH"},
-		Means: "A share of the other host cannot be reached.", Causes: []Cause{because("port 445 of the host is closed or filtered"), wrongAddress, noCIFS},
+		Means: "A share of the other host cannot be reached.", Causes: []Cause{because("port 445 of the host is closed or filtered", fault.PortClosed, fault.PortFiltered), wrongAddress, noCIFS},
 		Run: []string{runPorts}, Source: erref},
 }
 
@@ -53,7 +53,7 @@ var hyperV = []Symptom{
 		Means: "The general event for a live migration that failed, of a cluster as well; its text says why.", Causes: []Cause{listLacks, portShut, filtered, because("the destination lacks something that the VM needs", fault.NetworkMissing, fault.CPUIncompatible, fault.MemoryFull, fault.DiskMedia)},
 		Run: []string{runDoctor, runCompare}, Source: kb},
 	{ID: "event-21501", Origin: HyperV, Event: 21501, Title: "virtual machine migration limit was reached", Texts: []string{"migration limit * was reached", "please wait for completion of an ongoing migration operation"},
-		Means: "As many moves run as the host allows at a time.", Causes: []Cause{because("the limit is reached, or is zero", fault.MigrationLimit)},
+		Means: "As many moves run as the host allows at a time.", Causes: []Cause{because("the limit is reached, or is zero", fault.MigrationLimit, fault.LimitZero)},
 		Run: []string{"drover move list --host HOST", "drover host show --host HOST"}, Source: kb},
 	{ID: "event-21125", Origin: HyperV, Event: 21125, Title: "Configuration setup for live migration failed on the destination node", Texts: []string{"virtual switch used by the VM doesn't exist on the destination", "virtual switch * does not exist on the destination"},
 		Means: "The destination has no virtual switch of the name that the VM uses.", Causes: []Cause{because("the networks of the hosts have different names", fault.NetworkMissing)},

@@ -82,9 +82,9 @@ const (
 
 // Commands that several symptoms share.
 const (
-	runDoctor  = "drover delegation plan SOURCE DESTINATION"
+	runDoctor  = "drover doctor SOURCE DESTINATION"
 	runVerify  = "drover delegation verify SOURCE:DESTINATION"
-	runPorts   = "drover Test-NetConnection DESTINATION -Port 6600"
+	runPorts   = "drover doctor DESTINATION"
 	runCompare = "drover compare VM --host SOURCE --to DESTINATION"
 	runEvents  = "drover events --host DESTINATION"
 )

@@ -12,10 +12,10 @@ var (
 	noCIFS    = because("storage moves along, and the list lacks cifs of the destination", fault.DelegationNoStorage)
 	sensitive = because("the operator may not be delegated: marked sensitive, or a member of Protected Users", fault.OperatorSensitive)
 	nameOf    = because("the destination's service name is missing, on another account or on two", fault.ServiceNameMissing, fault.ServiceNameMisplaced, fault.ServiceNameDuplicate)
-	notYet    = because("the change of the list has not reached the controller that was asked, or the host still holds the answer from before it: about 15 minutes on Windows", fault.DelegationRefused)
-	credSSP   = because("the hosts authenticate by CredSSP and the operator is not signed in at the source; Windows Server 2025 has Credential Guard on, which rules CredSSP out")
+	notYet    = because("the change of the list has not reached the controller that was asked, or the host still holds the answer from before it: about 15 minutes on Windows", fault.DelegationRefused, fault.ReplicationPending, fault.TicketBeforeChange)
+	credSSP   = because("the hosts authenticate by CredSSP and the operator is not signed in at the source; Windows Server 2025 has Credential Guard on, which rules CredSSP out", fault.AuthenticationDiffers)
 	clocks    = because("a clock is off by more than five minutes", fault.ClockSkew)
-	noDC      = because("no domain controller answers", fault.KDCUnreachable, fault.DirectoryUnreachable)
+	noDC      = because("no domain controller answers, or DNS does not tell where they are", fault.KDCUnreachable, fault.DirectoryUnreachable, fault.DNSServiceMissing, fault.DNSServiceStale, fault.DNSServerSilent)
 )
 
 // What empties the memory of a host: of Windows, and of Drover.
@@ -39,12 +39,12 @@ var security = []Symptom{
 		Run:    []string{runDoctor, runVerify, purge, purgeTicket}, Source: erref + "; " + kb},
 	{ID: "0x8009030C", Origin: Windows, Number: 0x8009030C, Title: "The logon attempt failed", Texts: []string{"SEC_E_LOGON_DENIED"},
 		Means: "The other side refused who signs in.",
-		Causes: []Cause{because("the account is disabled, locked, expired or its password is wrong", fault.LoginFailed, fault.OperatorDisabled, fault.HostAccountDisabled),
+		Causes: []Cause{because("the account is disabled, locked, expired or its password is wrong", fault.LoginFailed, fault.OperatorDisabled, fault.OperatorLocked, fault.OperatorExpired, fault.OperatorPassword, fault.HostAccountDisabled),
 			because("the host cannot read the ticket, because its key is not the directory's", fault.KeytabStale), clocks},
 		Run: []string{runDoctor}, Source: erref},
 	{ID: "0x80090322", Origin: Windows, Number: 0x80090322, Title: "The target principal name is incorrect", Texts: []string{"SEC_E_WRONG_PRINCIPAL"},
 		Means: "The host that answered is not the one for whose account the ticket was made.",
-		Causes: []Cause{because("the name leads to another host: an old DNS record, or the address of another network"),
+		Causes: []Cause{because("the name leads to another host: an old DNS record, the hosts file, or the address of another network", fault.DNSAddressStale, fault.DNSAddressShared, fault.HostsFileOverrides, fault.ShortNameElsewhere),
 			because("the service name is on the wrong account, or on two", fault.ServiceNameMisplaced, fault.ServiceNameDuplicate),
 			because("the host's key is not the directory's", fault.KeytabStale)},
 		Run: []string{runDoctor, "drover spn find '*/DESTINATION'", "nslookup DESTINATION"}, Source: erref + "; " + kb},
@@ -59,7 +59,7 @@ var security = []Symptom{
 		Means: "No domain controller could be asked for a ticket.", Causes: []Cause{noDC},
 		Run: []string{runDoctor, "nltest /dsgetdc:DOMAIN"}, Source: erref},
 	{ID: "0x80090342", Origin: Windows, Number: 0x80090342, Title: "The encryption type requested is not supported by the KDC", Texts: []string{"SEC_E_KDC_UNKNOWN_ETYPE"},
-		Means: "Both sides allow no common encryption type for the ticket.", Causes: []Cause{because("the account allows RC4 only, or has no AES key yet", fault.HostWithoutAES)},
+		Means: "Both sides allow no common encryption type for the ticket.", Causes: []Cause{because("the account allows RC4 only, or has no AES key yet", fault.HostWithoutAES, fault.OperatorWithoutAES)},
 		Run: []string{runDoctor, "Get-ADComputer HOST -Properties msDS-SupportedEncryptionTypes"}, Source: erref},
 	{ID: "0x80090345", Origin: Windows, Number: 0x80090345, Title: "The computer must be trusted for delegation and the current user account must be configured to allow delegation", Texts: []string{"SEC_E_DELEGATION_REQUIRED", "must be trusted for delegation"},
 		Means: "What was asked for needs delegation, and the computer or the user does not allow it.", Causes: []Cause{listLacks, sensitive, noTransition},
@@ -86,7 +86,7 @@ var security = []Symptom{
 	{ID: "0xC0000133", Origin: Windows, Number: 0xC0000133, Title: "There is a time and/or date difference between the client and server", Texts: []string{"STATUS_TIME_DIFFERENCE_AT_DC", "NT_STATUS_TIME_DIFFERENCE_AT_DC"},
 		Means: "The clock differs from the controller's by more than Kerberos allows.", Causes: []Cause{clocks}, Run: []string{runDoctor}, Source: erref},
 	{ID: "0x8007052E", Origin: Windows, Number: 0x8007052E, Title: "The user name or password is incorrect", Texts: []string{"ERROR_LOGON_FAILURE", "STATUS_LOGON_FAILURE", "NT_STATUS_LOGON_FAILURE", "unknown user name or bad password"},
-		Means: "The directory refused the sign-in.", Causes: []Cause{because("wrong password, or the account is disabled or locked", fault.LoginFailed, fault.DirectorySignIn, fault.OperatorDisabled)},
+		Means: "The directory refused the sign-in.", Causes: []Cause{because("wrong password, or the account is disabled or locked", fault.LoginFailed, fault.DirectorySignIn, fault.OperatorDisabled, fault.OperatorLocked)},
 		Run: []string{"kinit USER@REALM"}, Source: erref},
 	{ID: "0x80070005", Origin: Windows, Number: 0x80070005, Title: "General access denied error", Texts: []string{"E_ACCESSDENIED", "Access is denied"},
 		Means: "Whoever asked is known, and may not.", Causes: []Cause{because("the operator is in none of the groups that may move, on the source or on the destination", fault.RoleMissing), because("the directory does not let the caller change the attribute", fault.DirectoryAccessDenied)},

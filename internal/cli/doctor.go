@@ -1,0 +1,193 @@
+package cli
+
+import (
+	"context"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"drover/internal/delegation"
+	"drover/internal/doctor"
+)
+
+type doctorOptions struct {
+	directory                         directoryFlags
+	pairs                             []string
+	operator, explain, report, saveTo string
+	fix, yes                          bool
+}
+
+func newDoctor(p *program) *cobra.Command {
+	var o doctorOptions
+	cmd := &cobra.Command{
+		Use:   "doctor [HOST... | SOURCE:DESTINATION...]",
+		Short: "Find out why moves between hosts fail, and how to cure it",
+		Long: `Look at names, network, clocks, Kerberos, the directory and the hosts' agents, and
+say what is wrong: which object, which attribute, which value, the command that
+cures it and the one that takes the cure back. Causes come first, with what they
+bring about beneath them. Nothing is changed without --fix.
+
+On a host, without a name, that host is looked at; elsewhere every host of the
+domain. Between several hosts both directions are looked at, with real tickets
+where an agent answers; nothing is moved. No agent is needed for the directory and
+the network, so that it serves Hyper-V hosts, too; what could not be looked at is
+listed, and has not passed.
+
+With --fix the changes to delegation, service names and hosts' settings are
+shown, asked about, made, and looked at again. The rest needs a person.
+
+The exit status tells the worst: 10 warning, 11 error, 12 critical; 0 when nothing
+was found.`,
+		Example: `  drover doctor
+  drover doctor HV01 HV02
+  drover doctor HV01:HV02 --operator alice
+  drover doctor HV01 HV02 --report findings.html
+  drover doctor HV01 HV02 --fix
+  drover doctor --explain 0x8009030E`,
+		RunE: p.verb(func(ctx context.Context, _ *cobra.Command, args []string) error {
+			return p.runDoctor(ctx, o, args)
+		}),
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	f := cmd.Flags()
+	o.directory.add(f)
+	f.StringArrayVar(&o.pairs, "pair", nil, "look at the `direction` SOURCE:DESTINATION; may be repeated")
+	f.StringVar(&o.operator, "operator", "", "`principal` who moves (default: you)")
+	f.StringVar(&o.explain, "explain", "", "explain a `text` instead: a code, a number or a message that somebody saw")
+	f.StringVar(&o.report, "report", "", "also write a page to hand on to `FILE`, HTML that needs nothing else")
+	f.BoolVar(&o.fix, "fix", false, "make the changes that Drover can make, after showing them, and look again")
+	f.BoolVar(&o.yes, "yes", false, "with --fix, do not ask")
+	f.StringVar(&o.saveTo, "baseline", "", "with --fix, `FILE` for the old values; default: a new one in $XDG_STATE_HOME/drover")
+	return cmd
+}
+
+func (p *program) runDoctor(ctx context.Context, o doctorOptions, args []string) error {
+	if o.explain != "" {
+		if len(args) > 0 || len(o.pairs) > 0 || o.fix || o.report != "" {
+			return misuse("--explain is about a text, and goes with no host, --fix or --report")
+		}
+		return p.explainText(o.explain)
+	}
+	if (o.yes || o.saveTo != "") && !o.fix {
+		return misuse("--yes and --baseline are for --fix; without it nothing is changed")
+	}
+	q, err := o.question(args)
+	if err != nil {
+		return err
+	}
+	q.Progress = p.progress
+	r, err := p.examine(ctx, o.directory, q)
+	if err != nil {
+		return err
+	}
+	if o.fix {
+		return p.cure(ctx, o, q, r)
+	}
+	return p.showReport(r, nil, o.report)
+}
+
+// progress tells on a terminal what is looked at next.
+func (p *program) progress(step string) {
+	if p.screen.terminal {
+		p.screen.line("looking at %s", step)
+	}
+}
+
+// question is what the arguments ask.
+func (o *doctorOptions) question(args []string) (doctor.Question, error) {
+	q := doctor.Question{Operator: o.operator}
+	hosts, directions, err := hostsOrDirections(args)
+	if err != nil {
+		return q, err
+	}
+	for _, d := range slices.Concat(directions, o.pairs) {
+		one, err := parseDirection(d)
+		if err != nil {
+			return q, err
+		}
+		for _, name := range []string{one.Source, one.Destination} {
+			if err := checkHost("the host", name); err != nil {
+				return q, err
+			}
+		}
+		q.Pairs = append(q.Pairs, one)
+	}
+	for _, name := range hosts {
+		if err := checkHost("the host", name); err != nil {
+			return q, err
+		}
+	}
+	q.Hosts = hosts
+	if len(q.Hosts) == 0 && len(q.Pairs) == 0 && isHost() {
+		q.Hosts = []string{hereName()}
+	}
+	return q, nil
+}
+
+// isHost says that an agent is installed on this machine.
+func isHost() bool {
+	_, err := os.Stat(DefaultSocket)
+	return err == nil
+}
+
+// examineHere looks from this machine.
+func (p *program) examineHere(ctx context.Context, f directoryFlags, q doctor.Question) (doctor.Report, error) {
+	return p.newDoctor(f).Examine(ctx, q)
+}
+
+// diagnosis is the JSON form of the doctor's result.
+type diagnosis struct {
+	doctor.Report
+	Fixes []repair `json:"fixes,omitempty" doc:"with --fix: what was changed before this report"`
+}
+
+// showReport prints the report, and writes the page if one is asked for.
+func (p *program) showReport(r doctor.Report, fixes []repair, path string) error {
+	if path != "" {
+		if err := saveHTML(path, &r); err != nil {
+			return err
+		}
+		p.screen.line("page written to %s", path)
+	}
+	var err error
+	if p.out != table {
+		err = p.out.write(p.stdout, diagnosis{r, fixes})
+	} else {
+		err = printReport(p.stdout, &r, p.textWidth())
+	}
+	if err != nil {
+		return err
+	}
+	return severityStatus(r.Worst())
+}
+
+// textWidth is how wide running text is: as the terminal, where that is not too wide to
+// be read.
+func (p *program) textWidth() int {
+	columns, _ := p.screen.size()
+	return min(columns, 110)
+}
+
+// directionsOf are those that a cause was found in, or, of one host, those of the
+// report that begin there.
+func directionsOf(r *doctor.Report, c doctor.Cause) []delegation.Direction {
+	if len(c.Directions) > 0 {
+		return c.Directions
+	}
+	if c.Source != "" && c.Destination != "" {
+		return []delegation.Direction{{Source: c.Source, Destination: c.Destination}}
+	}
+	host := strings.TrimSuffix(c.Object, "$")
+	if c.Host != "" {
+		host = c.Host
+	}
+	var out []delegation.Direction
+	for _, d := range r.Pairs {
+		if strings.EqualFold(d.Source, host) {
+			out = append(out, d)
+		}
+	}
+	return out
+}

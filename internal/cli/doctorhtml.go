@@ -1,0 +1,123 @@
+package cli
+
+import (
+	_ "embed"
+	"html/template"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"drover/internal/doctor"
+	"drover/internal/finding"
+)
+
+//go:embed report.html
+var reportPage string
+
+var reportTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
+	"moment": moment, "evidence": evidenceText, "tool": toolName, "parts": hintParts, "byTool": byTool,
+	"add":  func(i int) int { return i + 1 },
+	"join": func(s []string) string { return strings.Join(s, ", ") },
+}).Parse(reportPage))
+
+// toolName is what a command is for, for people.
+func toolName(t finding.Tool) string {
+	switch t {
+	case finding.Drover:
+		return "Drover"
+	case finding.PowerShell:
+		return "PowerShell"
+	case finding.LDIF:
+		return "LDIF, for ldapmodify or ldifde"
+	case finding.Shell:
+		return "shell"
+	}
+	return string(t)
+}
+
+// hintPart is a part of a hint: text, or what was between backticks.
+type hintPart struct {
+	Text string
+	Code bool
+}
+
+func hintParts(hint string) (out []hintPart) {
+	for i, s := range strings.Split(hint, "`") {
+		if s != "" {
+			out = append(out, hintPart{s, i%2 == 1})
+		}
+	}
+	return out
+}
+
+// byTool puts the lines of one tool that follow each other together.
+func byTool(cs []finding.Command) (out []finding.Command) {
+	for _, c := range cs {
+		c.Line = strings.TrimRight(c.Line, "\n")
+		if n := len(out); n > 0 && out[n-1].Tool == c.Tool {
+			if c.Tool == finding.LDIF {
+				out[n-1].Line += "\n" // an empty line ends a record
+			}
+			out[n-1].Line += "\n" + c.Line
+			continue
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// page is what the template of the report is filled with.
+type page struct {
+	Title, Head, Foot   string
+	Report              *doctor.Report
+	Checked, NotChecked []*group
+}
+
+// writeHTML writes the report as one page that needs nothing else: no script, no
+// other file and no network.
+func writeHTML(w io.Writer, r *doctor.Report) error {
+	p := page{Title: "Live migration: what the doctor found", Head: clean(reportHead(r)), Foot: clean(reportFoot(r)), Report: visibleReport(r),
+		Checked: alike(r.Checked), NotChecked: alike(r.NotChecked)}
+	return reportTemplate.Execute(w, p)
+}
+
+// visibleReport makes control characters of names visible, those that reorder text
+// among them: a command of the page is there to be copied.
+func visibleReport(r *doctor.Report) *doctor.Report {
+	c := *r
+	c.Causes = slices.Clone(r.Causes)
+	for i := range c.Causes {
+		f := &c.Causes[i].Finding
+		for _, s := range []*string{&f.Object, &f.DN, &f.Attribute, &f.Message, &f.Hint, &f.Why, &f.Evidence, &f.ReadFrom, &f.Effect} {
+			*s = clean(*s)
+		}
+		f.Fix, f.Undo = visibleLines(f.Fix), visibleLines(f.Undo)
+	}
+	return &c
+}
+
+func visibleLines(cs []finding.Command) []finding.Command {
+	out := slices.Clone(cs)
+	for i := range out {
+		var lines []string
+		for line := range strings.SplitSeq(out[i].Line, "\n") {
+			lines = append(lines, clean(line))
+		}
+		out[i].Line = strings.Join(lines, "\n")
+	}
+	return out
+}
+
+// saveHTML writes the page to a new or an old file.
+func saveHTML(path string, r *doctor.Report) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return misuse("--report %s cannot be written: %s", path, openReason(err))
+	}
+	werr := writeHTML(f, r)
+	if err := f.Close(); werr == nil {
+		werr = err
+	}
+	return werr
+}
