@@ -29,8 +29,8 @@ say what is wrong: which object, which attribute, which value, the command that
 cures it and the one that takes the cure back. Causes come first, with what they
 bring about beneath them. Nothing is changed without --fix.
 
-On a host, without a name, that host is looked at; elsewhere every host of the
-domain. Between several hosts both directions are looked at, with real tickets
+On a host, without a name, that host by itself is looked at; elsewhere every host of
+the domain. Between several hosts both directions are looked at, with real tickets
 where an agent answers; nothing is moved. No agent is needed for the directory and
 the network, so that it serves Hyper-V hosts, too; what could not be looked at is
 listed, and has not passed.

@@ -16,7 +16,7 @@ import (
 var reportPage string
 
 var reportTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
-	"moment": moment, "evidence": evidenceText, "tool": toolName, "parts": hintParts, "byTool": byTool,
+	"moment": moment, "evidence": evidenceText, "tool": toolName, "parts": hintParts, "byTool": joined,
 	"add":  func(i int) int { return i + 1 },
 	"join": func(s []string) string { return strings.Join(s, ", ") },
 }).Parse(reportPage))
@@ -51,18 +51,19 @@ func hintParts(hint string) (out []hintPart) {
 	return out
 }
 
-// byTool puts the lines of one tool that follow each other together.
-func byTool(cs []finding.Command) (out []finding.Command) {
-	for _, c := range cs {
+// joined are the lines of each tool in one piece.
+func joined(cs []finding.Command) (out []finding.Command) {
+	for _, c := range byTool(cs) {
 		c.Line = strings.TrimRight(c.Line, "\n")
-		if n := len(out); n > 0 && out[n-1].Tool == c.Tool {
-			if c.Tool == finding.LDIF {
-				out[n-1].Line += "\n" // an empty line ends a record
-			}
-			out[n-1].Line += "\n" + c.Line
+		n := len(out) - 1
+		if n < 0 || out[n].Tool != c.Tool {
+			out = append(out, c)
 			continue
 		}
-		out = append(out, c)
+		if c.Tool == finding.LDIF {
+			out[n].Line += "\n" // an empty line ends a record
+		}
+		out[n].Line += "\n" + c.Line
 	}
 	return out
 }

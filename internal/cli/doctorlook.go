@@ -33,6 +33,11 @@ func (p *program) newDoctor(f directoryFlags) *doctor.Doctor {
 	if f.simpleBind != "" && d.Domain == "" {
 		d.Domain = domainOf(f.simpleBind)
 	}
+	if d.Domain == "" && d.Caller == nil { // else it is that of the ticket
+		if conf, err := krb.ReadConf(""); err == nil {
+			d.Domain = strings.ToLower(conf.DefaultRealm())
+		}
+	}
 	d.Agent = func(ctx context.Context, host string) (doctor.Agent, error) { return p.agentFor(ctx, d, host) }
 	if d.Caller != nil {
 		d.Source = func(_ context.Context, h delegation.Host) (doctor.Prober, error) {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -93,8 +94,9 @@ func writeCause(b *strings.Builder, n int, c doctor.Cause, width int, full bool)
 		}
 		writeCommands(b, "undo", c.Undo)
 		writeLabel(b, "effect", c.Effect, width)
-	} else if len(c.Fix) > 0 {
-		writeCommands(b, "fix", c.Fix[:1])
+	} else {
+		writeLabel(b, "evidence", evidenceText(c.Finding), width)
+		writeCommands(b, "fix", firstTool(c.Fix))
 	}
 	writeLabel(b, "code", fmt.Sprintf("%s (%s)", c.Code, c.Page), width)
 	if len(c.Consequences) > 0 {
@@ -109,6 +111,16 @@ func writeCause(b *strings.Builder, n int, c doctor.Cause, width int, full bool)
 func listedAt(mark, text string, width int) string {
 	indent := strings.Repeat(" ", len(mark))
 	return mark + strings.TrimPrefix(wrapped(text, indent, width), indent)
+}
+
+// firstTool are the commands of the tool that comes first.
+func firstTool(cs []finding.Command) []finding.Command {
+	cs = byTool(cs)
+	i := slices.IndexFunc(cs, func(c finding.Command) bool { return c.Tool != cs[0].Tool })
+	if i < 0 {
+		return cs
+	}
+	return cs[:i]
 }
 
 func directionsText(c doctor.Cause) string {
@@ -144,12 +156,24 @@ func evidenceText(f finding.Finding) string {
 	return strings.TrimSpace(out)
 }
 
+// byTool puts the commands of each tool together, in their order: they are one way to
+// do it, and those of another tool another.
+func byTool(cs []finding.Command) []finding.Command {
+	out := slices.Clone(cs)
+	first := func(t finding.Tool) int {
+		return slices.IndexFunc(cs, func(c finding.Command) bool { return c.Tool == t })
+	}
+	slices.SortStableFunc(out, func(a, b finding.Command) int { return cmp.Compare(first(a.Tool), first(b.Tool)) })
+	return out
+}
+
 // mostLines is how many commands of one tool are shown for a finding.
 const mostLines = 6
 
 // writeCommands shows what to type. Commands are not wrapped, because they are there
 // to be copied; LDIF begins at the left edge, because a blank there continues a line.
 func writeCommands(b *strings.Builder, label string, commands []finding.Command) {
+	commands = byTool(commands)
 	lines := 0 // of this tool
 	for i, c := range commands {
 		name := label

@@ -67,11 +67,13 @@ func (p *program) showFirst(r *doctor.Report, d delegation.Direction) {
 		return
 	}
 	var b strings.Builder
-	writeCause(&b, 1, r.Causes[0], p.textWidth(), true)
+	writeCause(&b, 1, r.Causes[0], p.textWidth(), false)
 	_, _ = p.stderr.Write([]byte(b.String()))
-	if more := len(r.Causes) - 1; more > 0 {
-		p.screen.line("and %s: %s", count(more, "more cause"), again)
+	more := "how to undo it, and to do it with other tools"
+	if n := len(r.Causes) - 1; n > 0 {
+		more = count(n, "more cause") + ", " + more
 	}
+	p.screen.line("%s: %s", more, again)
 }
 
 // sourceName is the name of the host that a move begins at.

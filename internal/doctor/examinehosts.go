@@ -162,6 +162,9 @@ func (x *examination) agentRefused(h *seenHost, err error) {
 	if !slices.Contains(telling, f.Code) {
 		return
 	}
+	if f.Code == fault.RoleMissing && !x.callerMoves() {
+		return // whoever looks for somebody else needs no role
+	}
 	x.tell(finding.Error, h.Name, f, "the agent of "+h.Name+" answers "+string(f.Code), h.Name, aboutHost(h))
 }
 
@@ -242,11 +245,20 @@ func (x *examination) judgeNetworks(ctx context.Context, h *seenHost, from strin
 	}
 }
 
+// callerMoves says that the operator in question is whoever asks.
+func (x *examination) callerMoves() bool {
+	return x.Caller != nil && strings.EqualFold(x.operator(), x.Caller.Principal())
+}
+
 // judgeRoles: the agent knows of the caller alone whether that is an operator.
 func (x *examination) judgeRoles(h *seenHost, from string) {
 	const what = "the operator's role"
 	o := x.operator()
-	if h.agent.Local || x.Caller == nil || !strings.EqualFold(o, x.Caller.Principal()) {
+	if o == "" {
+		x.didNot(AreaHost, what, h.Name, "nobody was named")
+		return
+	}
+	if h.agent.Local || !x.callerMoves() {
 		x.didNot(AreaHost, what, h.Name, "a host knows the groups of whoever signs in, and "+o+" has not")
 		return
 	}

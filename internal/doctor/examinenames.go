@@ -66,6 +66,10 @@ func (x *examination) resolve(ctx context.Context, h *seenHost) {
 		name = h.Name
 	}
 	s.system, _ = x.Machine.Resolve(ctx, name)
+	if h.FQDN == "" {
+		x.didNot(AreaNames, what, h.Name, "its full name is not known; give it, or --domain, or sign in")
+		return
+	}
 	answers := make([]look.Answer, len(x.resolver.Servers))
 	index := make([]int, len(answers))
 	for i := range index {
