@@ -44,7 +44,7 @@ var elsewhere = slices.Concat(unanswered, refusals, []fault.Code{fault.AuthRefus
 	fault.DNSReverseStale, fault.DNSAddressShared})
 
 // noSignIn is what comes of an operator who gets no ticket.
-var noSignIn = withRefusals(fault.OperatorUnknown, fault.RoleMissing, fault.LoginFailed)
+var noSignIn = withRefusals(fault.OperatorUnknown, fault.RoleMissing, fault.LoginFailed, fault.TicketBeforeChange)
 
 // relations are in the order in which things rest on each other: without names
 // nothing is found, without a network nothing answers, without clocks there is no
@@ -78,7 +78,7 @@ var relations = []relation{
 	{fault.OperatorLocked, everywhere, noSignIn},
 	{fault.OperatorPassword, everywhere, noSignIn},
 	{fault.OperatorWithoutAES, everywhere, noSignIn},
-	{fault.OperatorSensitive, everywhere, []fault.Code{fault.EvidenceNotForward, fault.DelegationRefused, fault.DelegationNoProtocol}},
+	{fault.OperatorSensitive, everywhere, []fault.Code{fault.EvidenceNotForward, fault.DelegationRefused, fault.DelegationNoProtocol, fault.TicketBeforeChange}},
 	{fault.OperatorUnknown, everywhere, refusals},
 	{fault.DelegationWrongObject, fromHost, withRefusals(fault.DelegationIncomplete, fault.DelegationShortOnly, fault.DelegationFullOnly)},
 	{fault.DelegationIncomplete, fromHost, refusals},

@@ -108,3 +108,23 @@ func TestRelationsKnowTheirCodes(t *testing.T) {
 		}
 	}
 }
+
+// What is taken from the wrong object has to be given to the right one.
+func TestCureOfAWrongObjectHasThatOfTheRightOne(t *testing.T) {
+	lacks, wrong := between(fault.DelegationIncomplete, "HV01", "HV02"), between(fault.DelegationWrongObject, "HV01", "HV02")
+	lacks.Fix, lacks.Undo = []finding.Command{{Line: "add"}}, []finding.Command{{Line: "del"}}
+	wrong.Object, wrong.Fix, wrong.Undo = "svc-old", []finding.Command{{Line: "take"}}, []finding.Command{{Line: "give"}}
+	got := Fold([]finding.Finding{lacks, wrong})
+	if len(got) != 1 || got[0].Code != fault.DelegationWrongObject || len(got[0].Fix) != 2 || got[0].Fix[0].Line != "add" || got[0].Undo[1].Line != "del" {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A warning does not hide an error.
+func TestWarningExplainsNoError(t *testing.T) {
+	warning := found(fault.DNSServerSilent, "192.0.2.1")
+	warning.Severity = finding.Warning
+	if got := Fold([]finding.Finding{warning, found(fault.DNSNameMissing, "hv01.example.org")}); len(got) != 2 || got[0].Code != fault.DNSNameMissing {
+		t.Errorf("%+v", got)
+	}
+}
