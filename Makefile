@@ -11,6 +11,7 @@
 #   make bench-directory   measure the directory side: 500 hosts, 10,000 users (as root)
 #   make faults    break things at every phase of a move, some 550 cases, and write docs/faults.md (as root, some hours)
 #   make soak      200 moves over three hosts with faults at random points (as root, up to an hour)
+#   make doctor-matrix   break one thing after the other in a lab, and see whether the doctor finds and cures it (as root)
 #   make lab-up    raise the lab "demo"; make lab-down removes every trace of it
 #   make clean     remove build/
 
@@ -26,7 +27,7 @@ FUZZTIME ?= 10s
 TESTFLAGS ?=
 UID := $(shell id -u)
 
-.PHONY: all deps build install guest demo test lint unit fuzz bench bench-quick bench-report bench-directory faults faults-report soak lab-up lab-down clean
+.PHONY: all deps build install guest demo test lint unit fuzz bench bench-quick bench-report bench-directory doctor-matrix faults faults-report soak lab-up lab-down clean
 
 all: build
 
@@ -117,6 +118,12 @@ SOAKFLAGS ?=
 soak: build guest
 	CGO_ENABLED=0 go build -trimpath -tags faultinject -o $(BUILD)/bin/droverd-faultinject ./cmd/droverd
 	$(BUILD)/bin/drover-lab soak --out $(BUILD)/soak.json $(SOAKFLAGS)
+
+# DOCTORFLAGS='--cases names --quick' runs some of it.
+DOCTORFLAGS ?=
+doctor-matrix: build
+	$(BUILD)/bin/drover-lab doctor-matrix $(DOCTORFLAGS)
+	$(BUILD)/bin/drover-lab doctor-report
 
 lab-up: build guest
 	$(BUILD)/bin/drover-lab up

@@ -248,6 +248,20 @@ func (x *examination) operator() string {
 	return x.q.Operator
 }
 
+// sayOnce leaves out what an agent says of itself, where the same of that host was seen
+// by looking.
+func sayOnce(fs []finding.Finding) (out []finding.Finding) {
+	for i, f := range fs {
+		again := len(f.Fix) == 0 && f.Host != "" && slices.Contains(telling, f.Code) && slices.ContainsFunc(fs, func(g finding.Finding) bool {
+			return g.Code == f.Code && sameHostName(g.Host, f.Host) && len(g.Fix) > 0
+		})
+		if !again {
+			out = append(out, fs[i])
+		}
+	}
+	return out
+}
+
 // report puts everything together.
 func (x *examination) report() Report {
 	r := Report{Time: x.started.UTC(), Seconds: x.Now().Sub(x.started).Seconds(), Machine: x.Here, Domain: x.Domain,
@@ -261,7 +275,7 @@ func (x *examination) report() Report {
 	if r.Pairs == nil {
 		r.Pairs = []delegation.Direction{}
 	}
-	r.Causes = Fold(x.found)
+	r.Causes = Fold(sayOnce(x.found))
 	if r.Causes == nil {
 		r.Causes = []Cause{}
 	}

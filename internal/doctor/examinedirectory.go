@@ -23,6 +23,8 @@ type seenHost struct {
 	windows bool
 	addrs   addresses
 	agent   *Agent
+	// roleless: its agent takes the operator for none.
+	roleless bool
 }
 
 // isHere says that it is the machine that is looked from.

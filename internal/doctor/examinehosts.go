@@ -136,6 +136,10 @@ func (x *examination) askAgent(ctx context.Context, h *seenHost) {
 		x.didNot(AreaHost, what, h.Name, "nobody has signed in")
 		return
 	}
+	if err := h.deaf(); err != nil && !x.isHere(h) {
+		x.didNot(AreaHost, what, h.Name, err.Error())
+		return
+	}
 	name := h.FQDN
 	if name == "" {
 		name = h.Name
@@ -153,6 +157,23 @@ func (x *examination) askAgent(ctx context.Context, h *seenHost) {
 	x.judgeAgent(ctx, h)
 }
 
+// deaf says that the host's management port was seen not to be open, which nobody needs
+// to wait for again.
+func (h *seenHost) deaf() error {
+	state := look.PortState("")
+	for _, a := range h.addrs.system {
+		if r := h.addrs.at[a]; r != nil {
+			if state = r.api.State; state == look.Open {
+				return nil
+			}
+		}
+	}
+	if state == "" {
+		return nil // nobody knows
+	}
+	return fmt.Errorf("its agent does not answer: the port is %s", state)
+}
+
 // telling are the refusals of an agent that say something about the host. Others are
 // what the checks of names, network and directory explain better.
 var telling = []fault.Code{fault.KeytabStale, fault.AgentNoKeytab, fault.AuthRefused, fault.BindingMismatch, fault.RoleMissing, fault.HypervisorDown}
@@ -165,7 +186,11 @@ func (x *examination) agentRefused(h *seenHost, err error) {
 	if f.Code == fault.RoleMissing && !x.callerMoves() {
 		return // whoever looks for somebody else needs no role
 	}
-	x.tell(finding.Error, h.Name, f, "the agent of "+h.Name+" answers "+string(f.Code), h.Name, aboutHost(h))
+	object := h.Name
+	if h.Account != "" {
+		object = h.Account
+	}
+	x.tell(finding.Error, object, f, "the agent of "+h.Name+" says so", "the agent of "+h.Name, aboutHost(h))
 }
 
 // judgeAgent looks at one host's settings by themselves.
@@ -196,7 +221,7 @@ func (x *examination) judgeAgent(ctx context.Context, h *seenHost) {
 			"maximum_storage_migrations is 0", from, aboutHost(h), set("maximum-storage-migrations", "2", "0"))
 	}
 	x.judgeNetworks(ctx, h, from)
-	x.judgeRoles(h, from)
+	x.judgeRoles(h)
 }
 
 // isEnd says that the host is the source, or else the destination, of a direction of
@@ -251,7 +276,7 @@ func (x *examination) callerMoves() bool {
 }
 
 // judgeRoles: the agent knows of the caller alone whether that is an operator.
-func (x *examination) judgeRoles(h *seenHost, from string) {
+func (x *examination) judgeRoles(h *seenHost) {
 	const what = "the operator's role"
 	o := x.operator()
 	if o == "" {
@@ -266,14 +291,42 @@ func (x *examination) judgeRoles(h *seenHost, from string) {
 	if slices.Contains(h.agent.Roles, "operator") || slices.Contains(h.agent.Roles, "administrator") {
 		return
 	}
-	has := "none"
-	if len(h.agent.Roles) > 0 {
-		has = strings.Join(h.agent.Roles, ", ")
+	h.roleless = true
+}
+
+// roles tells who is no operator: of one host, or, where no host takes them for one, of
+// the operator.
+func (x *examination) roles() {
+	var without, asked []*seenHost
+	for _, h := range x.hosts {
+		if h.agent != nil {
+			asked = append(asked, h)
+		}
+		if h.roleless {
+			without = append(without, h)
+		}
 	}
-	x.tell(finding.Error, h.Name, fault.New(fault.RoleMissing, h.Name, "operator", o, "role", "operator"), "the host gives these roles: "+has, from, aboutHost(h),
-		func(f *finding.Finding) {
-			f.Effect = "with the operator's next ticket (kinit); a change of drover.yaml with the next start of droverd"
-		})
+	o := x.operator()
+	effect := func(f *finding.Finding) {
+		f.Effect = "with the operator's next ticket (kinit); a change of drover.yaml with the next start of droverd"
+	}
+	evidence := func(h *seenHost) string {
+		if len(h.agent.Roles) == 0 {
+			return h.Name + " gives no role"
+		}
+		return h.Name + " gives these roles: " + strings.Join(h.agent.Roles, ", ")
+	}
+	if len(without) > 1 && len(without) == len(asked) {
+		var names, read []string
+		for _, h := range without {
+			names, read = append(names, h.Name), append(read, evidence(h))
+		}
+		x.tell(finding.Error, o, fault.New(fault.RoleMissing, strings.Join(names, ", "), "operator", o, "role", "operator"), strings.Join(read, "; "), "their agents", effect)
+		return
+	}
+	for _, h := range without {
+		x.tell(finding.Error, h.Name, fault.New(fault.RoleMissing, h.Name, "operator", o, "role", "operator"), evidence(h), "the agent of "+h.Name, aboutHost(h), effect)
+	}
 }
 
 // compareHosts tells which settings of two hosts do not fit. Each host is held against
@@ -325,6 +378,7 @@ func (x *examination) compareHosts(context.Context) {
 			h.Name+" has "+have, "their agents", aboutHost(h))
 	})
 	x.commonNetworks()
+	x.roles()
 }
 
 // majority is the value that most hosts have; of two that are as frequent the one of
@@ -403,7 +457,7 @@ func (x *examination) rehearse(ctx context.Context) {
 	if x.Caller != nil && strings.EqualFold(x.operator(), x.Caller.Principal()) {
 		methods = []string{ByTicket, ByTransition}
 	}
-	m, err := Verify(ctx, x.dir, x.plan, VerifyOptions{Operator: x.operator(), Methods: methods, Source: x.Source})
+	m, err := Verify(ctx, x.dir, x.plan, VerifyOptions{Operator: x.operator(), Methods: methods, Source: x.proberOf})
 	if err != nil {
 		x.didNot(AreaDirectory, what, "", inWords(err))
 		return
@@ -411,6 +465,18 @@ func (x *examination) rehearse(ctx context.Context) {
 	for _, p := range m.Pairs {
 		x.rehearsedPair(what, p)
 	}
+}
+
+// proberOf is Source, but for hosts of which it is known already that nobody answers.
+func (x *examination) proberOf(ctx context.Context, h delegation.Host) (Prober, error) {
+	for _, seen := range x.hosts {
+		if seen.Name == h.Name {
+			if err := seen.deaf(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return x.Source(ctx, h)
 }
 
 // rehearsedPair takes over what real tickets show. What lacks in the attributes the

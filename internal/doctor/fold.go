@@ -40,7 +40,7 @@ func withRefusals(more ...fault.Code) []fault.Code { return slices.Concat(more, 
 var unanswered = []fault.Code{fault.HostSilent, fault.PortClosed, fault.PortFiltered, fault.AgentUnreachable, fault.HostUnknown, fault.MigrationPort, fault.NotChecked}
 
 // elsewhere is what comes of an address that is another machine's.
-var elsewhere = slices.Concat(unanswered, refusals, []fault.Code{fault.AuthRefused, fault.BindingMismatch, fault.ClockSkew, fault.VersionsDiffer,
+var elsewhere = slices.Concat(unanswered, refusals, []fault.Code{fault.AuthRefused, fault.KeytabStale, fault.BindingMismatch, fault.ClockSkew, fault.VersionsDiffer,
 	fault.DNSReverseStale, fault.DNSAddressShared})
 
 // noSignIn is what comes of an operator who gets no ticket.
@@ -50,6 +50,9 @@ var noSignIn = withRefusals(fault.OperatorUnknown, fault.RoleMissing, fault.Logi
 // nothing is found, without a network nothing answers, without clocks there is no
 // ticket, and without an account no delegation.
 var relations = []relation{
+	// A host that the directory does not know is mostly no host: the name is another.
+	{fault.HostNotInDirectory, sameHost, withRefusals(slices.Concat(unanswered, []fault.Code{fault.DNSNameMissing, fault.ShortNameUnresolved,
+		fault.ServiceNameMissing, fault.ServiceUnknown, fault.DelegationIncomplete, fault.AgentNoKeytab})...)},
 	{fault.DNSServerSilent, everywhere, []fault.Code{fault.DNSServiceMissing, fault.DNSNameMissing, fault.ShortNameUnresolved, fault.KDCUnreachable, fault.DirectoryUnreachable}},
 	{fault.DNSServiceMissing, everywhere, []fault.Code{fault.KDCUnreachable, fault.DirectoryUnreachable, fault.LoginFailed}},
 	{fault.DNSServersDiffer, sameHost, slices.Concat(elsewhere, []fault.Code{fault.DNSNameMissing, fault.DNSAddressStale, fault.DNSAddressExtra})},
@@ -65,12 +68,11 @@ var relations = []relation{
 	{fault.RealmMapping, everywhere, withRefusals(fault.ServiceUnknown, fault.AuthRefused)},
 	{fault.NoTicket, everywhere, []fault.Code{fault.DirectorySignIn, fault.AuthRequired, fault.NotChecked}},
 	{fault.DirectoryUnreachable, everywhere, []fault.Code{fault.NotChecked}},
-	{fault.HostNotInDirectory, sameHost, withRefusals(fault.ServiceNameMissing, fault.ServiceUnknown, fault.DelegationIncomplete, fault.AgentNoKeytab)},
 	{fault.HostAccountDisabled, sameHost, withRefusals(fault.ServiceUnknown, fault.KeytabStale)},
 	{fault.ServiceNameDuplicate, toHost, withRefusals(fault.ServiceUnknown, fault.AuthRefused)},
 	{fault.ServiceNameMisplaced, toHost, withRefusals(fault.ServiceNameMissing, fault.ServiceUnknown, fault.AuthRefused, fault.KeytabStale)},
 	{fault.ServiceNameMissing, toHost, withRefusals(fault.ServiceUnknown)},
-	{fault.HostWithoutAES, sameHost, withRefusals(fault.KeytabStale)},
+	{fault.HostWithoutAES, sameHost, withRefusals(fault.KeytabStale, fault.AuthRefused)},
 	{fault.KeytabStale, sameHost, withRefusals(fault.AuthRefused)},
 	{fault.AgentNoKeytab, sameHost, withRefusals(fault.AuthRefused)},
 	{fault.OperatorDisabled, everywhere, noSignIn},

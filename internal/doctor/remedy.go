@@ -22,6 +22,9 @@ func (x *examination) complete(f finding.Finding) finding.Finding {
 	f.Effect = x.effect(f.Code)
 	a := x.account(f)
 	if a == nil {
+		if f.Code == fault.HostNotInDirectory {
+			f.Host = shortName(f.Object)
+		}
 		return f
 	}
 	if h := x.ownerOf(f, a); h != "" {

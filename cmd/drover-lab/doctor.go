@@ -1,0 +1,51 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"drover/lab"
+	"drover/lab/doctor"
+)
+
+func newDoctorMatrix() *cobra.Command {
+	var o doctor.Options
+	c := &cobra.Command{
+		Use:   "doctor-matrix",
+		Short: "Break one thing at a time in a lab, and see whether the doctor finds and cures it",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := lab.Missing(o.Lab); err != nil {
+				return err
+			}
+			o.Stderr = c.ErrOrStderr()
+			failed, err := doctor.Run(c.Context(), o)
+			if err == nil && failed > 0 {
+				err = fmt.Errorf("%d cases did not go as they should", failed)
+			}
+			return err
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.Lab.Name, "name", "doctor", "the lab's name; it is taken down at the end")
+	f.StringVar(&o.Lab.Directory, "directory", "machine", "which Samba the domain controller is: this `machine`'s, or trixie's (Debian 13, 4.22)")
+	f.StringVar(&o.Lab.Assets, "assets", "", "directory with bin/drover; default: build of the source tree")
+	f.StringVar(&o.Cases, "cases", "", "run only the cases whose name this `regexp` matches")
+	f.BoolVar(&o.Quick, "quick", false, "try one form of each cure: of drover, samba-tool, LDIF and shell the first that there is")
+	f.StringVar(&o.Out, "out", "build/doctor.json", "`file` for what was found")
+	return c
+}
+
+func newDoctorReport() *cobra.Command {
+	var in, out string
+	c := &cobra.Command{
+		Use:   "doctor-report",
+		Short: "Write what doctor-matrix has found as a page",
+		Args:  cobra.NoArgs,
+		RunE:  func(*cobra.Command, []string) error { return doctor.WriteReport(in, out) },
+	}
+	c.Flags().StringVar(&in, "in", "build/doctor.json", "report of doctor-matrix, a `file`")
+	c.Flags().StringVar(&out, "out", "docs/doctor-matrix.md", "the page, a `file`")
+	return c
+}
