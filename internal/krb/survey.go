@@ -51,10 +51,6 @@ func (c *Conf) KDCs(realm string) []string {
 // does not say.
 func (c *Conf) RealmOf(host string) string { return c.kdcs.conf.ResolveRealm(strings.ToLower(host)) }
 
-// UDPFirst says that programs of MIT's library on this machine try UDP before TCP for
-// small requests (udp_preference_limit).
-func (c *Conf) UDPFirst() bool { return c.kdcs.conf.LibDefaults.UDPPreferenceLimit > 1 }
-
 // maxDatagram is how much of a reply is read; one that is larger is asked for by TCP.
 const maxDatagram = 64 << 10
 
