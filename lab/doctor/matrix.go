@@ -31,6 +31,7 @@ type Matrix struct {
 	// Healthy is what was found before anything was broken, and after all was put right.
 	Healthy  []string  `json:"healthy"`
 	Seconds  float64   `json:"seconds"` // of the look at the healthy lab
+	Quick    bool      `json:"quick"`   // one form of each cure was tried
 	Outcomes []Outcome `json:"outcomes"`
 }
 
@@ -57,7 +58,7 @@ func Run(ctx context.Context, o Options) (failed int, err error) {
 		}
 	}()
 	w := New(l, o.Quick)
-	m := &Matrix{Time: time.Now().UTC(), Versions: map[string]string{"drover": version.String(), "go": runtime.Version()}, Healthy: []string{}}
+	m := &Matrix{Time: time.Now().UTC(), Versions: map[string]string{"drover": version.String(), "go": runtime.Version()}, Quick: o.Quick, Healthy: []string{}}
 	if err := w.healthy(ctx, m); err != nil {
 		return 0, err
 	}

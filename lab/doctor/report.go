@@ -46,11 +46,15 @@ func (m *Matrix) markdown() string {
 	line("")
 	line("Written by `drover-lab doctor-report` from what `make doctor-matrix` found. In a lab of three hosts, a Samba domain controller")
 	line("and a workstation one thing at a time is broken, with other tools than Drover; `drover doctor` has to name it first and")
-	line("nothing else; then what it proposes is typed as it is printed, in each form that can be run here, and it has to find")
+	line("nothing else; then what it proposes is typed as it is printed, in the forms that can be run here, and it has to find")
 	line("nothing any more. PowerShell is not run: there is no Windows in the lab.")
 	line("")
 	line("- %d faults, %d of them named first; %d false findings. On the healthy lab: %d findings, %.1f s.", len(m.Outcomes), first, wrong, len(m.Healthy), m.Seconds)
-	line("- %d cures, %d of them work as printed in every form; %d take a person.", cures, cured, person)
+	tried := "every form"
+	if m.Quick {
+		tried = "the form that was tried, of those that there are the first"
+	}
+	line("- %d cures, %d of them work as printed in %s; %d take a person.", cures, cured, tried, person)
 	line("- %s, %s", m.Versions["drover"], m.Time.Format("2006-01-02"))
 	line("")
 	line("| broken | first finding | besides | cure | s |")
