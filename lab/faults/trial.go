@@ -59,7 +59,9 @@ func (t *trial) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, t.guard.Close()) }()
+	asking, stop := context.WithCancel(ctx)
 	defer t.asked.Wait()
+	defer stop() // who asked a machine that is gone would wait for its answer
 	host := t.target.Host(t.At.Role)
 	if err := Hold(t.Lab, host, t.At); err != nil {
 		return err
@@ -69,7 +71,7 @@ func (t *trial) run(ctx context.Context) (err error) {
 			err = errors.Join(err, Release(t.Lab, host, t.At))
 		}
 	}()
-	if err := t.begin(ctx, host); err != nil {
+	if err := t.begin(ctx, asking, host); err != nil {
 		return err
 	}
 	if err := t.strike(ctx, host); err != nil {
@@ -103,8 +105,9 @@ func (t *trial) lives(host string) bool {
 	return false
 }
 
-// begin starts the move and returns when it stands at the point.
-func (t *trial) begin(ctx context.Context, host string) error {
+// begin starts the move, which is asked for until asking ends, and returns when it
+// stands at the point.
+func (t *trial) begin(ctx, asking context.Context, host string) error {
 	before, err := t.newest(ctx, t.target.Source)
 	if err != nil {
 		return err
@@ -116,9 +119,7 @@ func (t *trial) begin(ctx context.Context, host string) error {
 	ctx, cancel := context.WithTimeout(ctx, standLimit)
 	refused := make(chan lab.Result, 1)
 	t.asked.Go(func() { // in queued the agent stands before it answers
-		actx, acancel := context.WithTimeout(context.WithoutCancel(ctx), 2*standLimit)
-		defer acancel()
-		if r, err := t.Drover(actx, lab.UserOperator, args...); err == nil && r.Status != 0 {
+		if r, err := t.Drover(asking, lab.UserOperator, args...); err == nil && r.Status != 0 {
 			refused <- r
 		}
 	})
