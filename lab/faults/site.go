@@ -90,7 +90,8 @@ func (s *site) forgetVM() {
 
 const vmName = "APP01"
 
-// smallVM boots and moves quickly. Its disk is one that both hosts see, unless it is
+// smallVM boots and moves quickly. It has the usual 256 MiB: with 128 its kernel runs out
+// of memory after some minutes of heartbeats and starts anew. Its disk is one that both hosts see, unless it is
 // to be copied.
 func smallVM(storage bool) lab.VMOptions {
 	p := guest.DefaultParams()
@@ -99,7 +100,7 @@ func smallVM(storage bool) lab.VMOptions {
 	if storage {
 		disk.Path = ""
 	}
-	return lab.VMOptions{Name: vmName, Number: 101, MemoryMiB: 128, Disks: []lab.VMDisk{disk}, Params: &p}
+	return lab.VMOptions{Name: vmName, Number: 101, Disks: []lab.VMDisk{disk}, Params: &p}
 }
 
 // boot starts a VM anew on a host.

@@ -244,8 +244,10 @@ func (t *trial) patience(ctx context.Context) {
 	}
 	limit := 6 * time.Second
 	switch t.Fault {
-	case CutMigration, CutManagement, CutBoth, DeafSource, DeafDestination, DiskFull, ClockJump, Cancel:
+	case CutMigration, CutManagement, CutBoth, DeafSource, DeafDestination, ClockJump, Cancel:
 		limit = time.Minute
+	case DiskFull: // the journal cannot say that it is over
+		limit = 12 * time.Second
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
