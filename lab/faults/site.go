@@ -90,9 +90,9 @@ func (s *site) forgetVM() {
 
 const vmName = "APP01"
 
-// smallVM boots and moves quickly. It has the usual 256 MiB: with 128 its kernel runs out
-// of memory after some minutes of heartbeats and starts anew. Its disk is one that both hosts see, unless it is
-// to be copied.
+// smallVM boots and moves quickly. It has the usual 256 MiB; guests with 128 were seen to
+// start anew after some minutes. Its disk is one that both hosts see, unless it is to be
+// copied.
 func smallVM(storage bool) lab.VMOptions {
 	p := guest.DefaultParams()
 	p.Memory, p.Rewrite, p.Verify = 24<<20, 2<<20, 8<<20
