@@ -202,3 +202,22 @@ func TestWhatIsNoDiskOfOursIsNotKept(t *testing.T) {
 		}
 	}
 }
+
+// As the unit has it, droverd is root with CAP_DAC_OVERRIDE and nothing else, and
+// disks are QEMU's.
+func TestTheDiskOfAnotherUserIsKept(t *testing.T) {
+	s := newStock(t)
+	file := filepath.Join(s.root, "a.raw")
+	if err := os.WriteFile(file, random(3*BlockSize, 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 {
+		_ = os.Chown(file, 64055, 64055) // not without CAP_CHOWN
+	}
+	if !s.Keep(file, s.mine(MovedAway)) || s.lent("u1", "HV02") != 3 {
+		t.Error("not kept, or not lent")
+	}
+	if fi, err := os.Stat(s.dir(s.root)); err != nil || fi.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v", fi, err)
+	}
+}
