@@ -1,6 +1,7 @@
 package labtest
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,12 +13,13 @@ import (
 )
 
 // TestLongRunInTheLab is the beginning of a long run: every VM out and home, then some
-// moves with faults, always the same.
+// moves with faults, always the same. On Debian 13, as the long run: the QEMU of
+// Debian 12 now and then loses pages over several connections when it emulates.
 func TestLongRunInTheLab(t *testing.T) {
 	lab.Require(t)
 	out := filepath.Join(t.TempDir(), "soak.json")
 	r, err := drive.Run(t.Context(), drive.Options{
-		Lab: lab.Options{Name: fmt.Sprintf("longrun%d", os.Getpid()), Rootfs: os.Getenv(rootfsEnv)}, Seed: 6, Moves: 11, Limit: 5 * time.Minute,
+		Lab: lab.Options{Name: fmt.Sprintf("longrun%d", os.Getpid()), Rootfs: cmp.Or(os.Getenv(rootfsEnv), "trixie")}, Seed: 6, Moves: 11, Limit: 5 * time.Minute,
 		Out: out, Stderr: t.Output(),
 	})
 	if err != nil {
