@@ -80,6 +80,8 @@ func TestLeastPrivileges(t *testing.T) {
 				}
 				t.Log(rec.Error)
 			})
+			// What such an agent made it could not always remove.
+			s.run(t, lab.HV01, "sh", "-c", "rm -rf /run/drover/m/*")
 			s.assertClean(t, vm, lab.HV01)
 			vm.verify(t)
 		})
