@@ -285,13 +285,17 @@ func (x *examination) recordLife(h *seenHost) string {
 // rightAddress is one at which the host itself answers.
 func (h *seenHost) rightAddress() (netip.Addr, bool) {
 	for _, list := range [][]netip.Addr{h.addrs.listed, h.addrs.system, h.addrs.dns} {
-		for _, a := range list {
-			if r := h.addrs.at[a]; r != nil && strings.EqualFold(r.who, h.Name) {
-				return a, true
-			}
+		if i := slices.IndexFunc(list, h.answersAt); i >= 0 {
+			return list[i], true
 		}
 	}
 	return netip.Addr{}, false
+}
+
+// answersAt tells whether the agent at an address says that it is this host's.
+func (h *seenHost) answersAt(a netip.Addr) bool {
+	r := h.addrs.at[a]
+	return r != nil && strings.EqualFold(r.who, h.Name)
 }
 
 func joinAddrs(as []netip.Addr) string {
@@ -303,7 +307,8 @@ func joinAddrs(as []netip.Addr) string {
 }
 
 // overridden: the hosts file says otherwise than DNS. A machine's own name may stand
-// for loopback there, as installers of Debian have it.
+// for loopback there, as installers of Debian have it. Taking the line out is
+// proposed where the host answers at what DNS says: else the file may be what is right.
 func (x *examination) overridden(h *seenHost) {
 	var other []netip.Addr
 	for _, a := range h.addrs.listed {
@@ -317,9 +322,15 @@ func (x *examination) overridden(h *seenHost) {
 	path := x.Machine.HostsPath()
 	pattern := `/^[[:space:]]*` + strings.ReplaceAll(other[0].String(), ".", `\.`) + `[[:space:]]/d`
 	x.tell(finding.Error, h.FQDN, fault.New(fault.HostsFileOverrides, "", "path", path, "name", h.FQDN, "listed", joinAddrs(other), "addresses", joinAddrs(h.addrs.dns), "short", strings.ToLower(h.Name)),
-		path+" has "+joinAddrs(other)+", "+h.addrs.server+" has "+joinAddrs(h.addrs.dns), path, aboutHost(h),
-		cure("at once", []finding.Command{shell("cp %s %s", path, path+".before"), shell("sed -i %s %s", pattern, path)},
-			[]finding.Command{shell("cp %s %s", path+".before", path)}))
+		path+" has "+joinAddrs(other)+", "+h.addrs.server+" has "+joinAddrs(h.addrs.dns), path, aboutHost(h), func(f *finding.Finding) {
+			if !slices.ContainsFunc(h.addrs.dns, h.answersAt) {
+				f.Why = "The file comes first, on this machine only. Nothing has answered as " + h.FQDN + " at the address in DNS, so the file may be what is right."
+				f.Hint = "see which of the two is right, with `ip -brief address` on the host, and correct the other"
+				return
+			}
+			cure("at once", []finding.Command{shell("cp %s %s", path, path+".before"), shell("sed -i %s %s", pattern, path)},
+				[]finding.Command{shell("cp %s %s", path+".before", path)})(f)
+		})
 }
 
 // shortName follows the search list as programs do.

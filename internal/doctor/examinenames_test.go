@@ -85,6 +85,19 @@ func TestWhoIsAtAnAddressDecides(t *testing.T) {
 	}
 }
 
+// A line of the hosts file may be all that works: it is taken out only where the host
+// answers without it.
+func TestTheHostsFileIsBlamedOnlyWhereDNSIsProved(t *testing.T) {
+	for answering, cured := range map[string]bool{"HV01": true, "?": false, "": false} {
+		h := seen("HV01", []string{"10.0.0.11"}, []string{"10.0.0.12"}, map[string]string{"10.0.0.11": answering, "10.0.0.12": "?"})
+		x := &examination{Doctor: &Doctor{Here: "MGMT", Now: time.Now, Machine: look.Machine{HostsFile: "/etc/hosts"}}, hosts: []*seenHost{h}}
+		x.overridden(h)
+		if len(x.found) != 1 || x.found[0].Code != fault.HostsFileOverrides || len(x.found[0].Fix) > 0 != cured || len(x.found[0].Undo) > 0 != cured {
+			t.Errorf("%q answers at the address in DNS: %+v", answering, x.found)
+		}
+	}
+}
+
 func TestTwoHostsAtOneAddress(t *testing.T) {
 	who := map[string]string{"10.0.0.11": "?"}
 	x := &examination{Doctor: &Doctor{Now: time.Now}, hosts: []*seenHost{
