@@ -87,7 +87,7 @@ func (x *examination) judgeDirectory() {
 func (x *examination) audit(ctx context.Context) error {
 	p := &audit.Policy{Hosts: x.names(), Model: delegation.Constrained, Protocol: delegation.AnyProtocol,
 		Services: []string{spn.Migration, spn.Storage}, Severity: map[string]string{string(fault.DelegationExtra): "off", string(fault.TransitionExtra): "off",
-			string(fault.OperatorDisabled): string(finding.Error)}}
+			string(fault.OperatorDisabled): string(finding.Error), string(fault.HostWithoutAES): string(finding.Error)}}
 	for _, d := range x.q.Pairs {
 		p.OneWay = append(p.OneWay, d.String())
 	}

@@ -61,7 +61,7 @@ var auth = []Entry{
 	{KeytabStale, ClassAuth, http.StatusServiceUnavailable, "Keytab does not match the directory",
 		"the key of {account} in {keytab} on {host} is not the one that the directory holds",
 		"The computer account's password was changed (a re-join, a reset) and the keytab was not renewed.",
-		"write the keytab again on {host}: `adcli update --computer-password-lifetime=0` or `net ads keytab create`"},
+		"give the account a new key, on {host}: `adcli join -U Administrator`, or `net ads keytab create -U Administrator`"},
 	{ServiceUnknown, ClassAuth, 0, "Service name is not in the directory",
 		"the directory knows no service name {service}",
 		"No account carries this servicePrincipalName, so the KDC can issue no ticket for it. Samba's KDC looks names with blanks up in an escaped form, which must be stored beside the plain one.",
