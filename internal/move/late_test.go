@@ -52,7 +52,8 @@ func TestEndIsJournalledWhenThereIsRoomAgain(t *testing.T) {
 				t.Fatalf("the journal could be written: %+v", rec)
 			}
 			room()
-			at.over(t, id)
+			dst.over(t, id)
+			src.over(t, id)
 			w.runsOnlyOn(t, src, dst)
 			src.journal(t, id)
 		})
