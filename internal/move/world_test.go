@@ -74,6 +74,7 @@ type agent struct {
 	killed sync.Once
 
 	mu     sync.Mutex
+	ended  bool
 	conns  []io.Closer // to libvirt
 	pipes  []*pipe
 	counts map[string]int
@@ -250,6 +251,9 @@ func (a *agent) end() {
 	cancel()
 	a.stop()
 	a.m.Drain(done)
+	a.mu.Lock()
+	a.ended = true // no connection comes in from here on
+	a.mu.Unlock()
 	a.wg.Wait()
 	_ = a.store.Close()
 }
@@ -258,7 +262,16 @@ func (a *agent) end() {
 func (h *host) restart() *agent { return h.start() }
 
 func (a *agent) serve(i *inbound) {
-	a.wg.Add(1)
+	a.mu.Lock()
+	ended := a.ended
+	if !ended {
+		a.wg.Add(1)
+	}
+	a.mu.Unlock()
+	if ended {
+		_ = i.Close()
+		return
+	}
 	go func() {
 		defer a.wg.Done()
 		defer i.Close()

@@ -108,10 +108,14 @@ func (v *volume) starve(t *testing.T) {
 	v.run(t, "dd if=/dev/zero of="+under+"/fill bs=64k 2>/dev/null || true")
 }
 
-// tear takes the ground from under what is stored: reading it is an I/O error.
+// tear takes the ground from under what is stored: reading it is an I/O error. A write in
+// between would make the file as long as it was, and holes of it can be read.
 func (v *volume) tear(t *testing.T) {
 	t.Helper()
+	v.run(t, "fsfreeze -f "+v.dir)
 	v.run(t, "truncate -s 1M "+volumeImg)
+	v.starve(t)
+	v.run(t, "fsfreeze -u "+v.dir)
 }
 
 // remove unmounts, also what is in use or broken; safe twice.
