@@ -27,7 +27,7 @@ FUZZTIME ?= 10s
 TESTFLAGS ?=
 UID := $(shell id -u)
 
-.PHONY: all deps build install guest demo test lint unit fuzz bench bench-quick bench-report bench-directory doctor-matrix faults faults-report soak lab-up lab-down clean
+.PHONY: all deps build install guest demo test lint unit unit-labtest unit-others fuzz bench bench-quick bench-report bench-directory doctor-matrix faults faults-report soak lab-up lab-down clean
 
 all: build
 
@@ -73,10 +73,17 @@ ifeq ($(UID),0)
 unit: export DROVER_LAB := 1
 unit: guest
 endif
-# One package at a time: the lab tests of two would share the cores that their guests are emulated on.
+# One package at a time, as the lab tests of many would share the cores that their guests are
+# emulated on; but beside the longest, which waits more than it computes, the others.
 unit: build
 	CGO_ENABLED=0 go build -trimpath -tags faultinject -o $(BUILD)/bin/droverd-faultinject ./cmd/droverd
-	go test -race -p 1 -timeout 60m $(TESTFLAGS) ./...
+	$(MAKE) -j2 unit-labtest unit-others
+
+unit-labtest:
+	go test -race -timeout 80m $(TESTFLAGS) ./lab/labtest
+
+unit-others:
+	go test -race -p 1 -timeout 40m $(TESTFLAGS) $$(go list ./... | grep -v /lab/labtest$$)
 
 fuzz:
 	scripts/fuzz.sh $(FUZZTIME)

@@ -64,7 +64,7 @@ func TestEventLog(t *testing.T) {
 		}
 	})
 	t.Run("refusals", func(t *testing.T) {
-		if r := s.as(t, lab.UserViewer, "move", vm.Name, "--host", lab.HV02, "--to", lab.HV01); r.Status != 4 {
+		if r := s.as(t, lab.UserViewer, "move", vm.Name, "--host", lab.HV02, "--to", lab.HV01, "--no-doctor"); r.Status != 4 {
 			t.Errorf("a viewer's move: %+v", r)
 		}
 		got := s.events(t, lab.HV02, "--id", "3003", "--limit", "1")
