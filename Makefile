@@ -27,7 +27,7 @@ FUZZTIME ?= 10s
 TESTFLAGS ?=
 UID := $(shell id -u)
 
-.PHONY: all deps build install guest demo test lint unit unit-labtest unit-others fuzz bench bench-quick bench-report bench-directory doctor-matrix faults faults-report soak lab-up lab-down clean
+.PHONY: all deps build install guest demo test lint programs unit unit-labtest unit-others others fuzz bench bench-quick bench-report bench-directory doctor-matrix faults faults-report soak lab-up lab-down clean
 
 all: build
 
@@ -58,11 +58,11 @@ install:
 guest: build
 	$(BUILD)/bin/drover-lab guest --assets $(BUILD)
 
-# In this order, also with -j: first what is quickest to fail.
+# First what is quickest to fail. The long lab tests wait more than they compute, so all else goes beside them.
 test: deps
 	$(MAKE) lint
-	$(MAKE) unit
-	$(MAKE) fuzz
+	$(MAKE) programs
+	$(MAKE) -j2 unit-labtest others
 
 lint:
 	go vet ./...
@@ -70,20 +70,24 @@ lint:
 
 # As root, a machine on which no lab can be raised is a failure and not a reason to skip.
 ifeq ($(UID),0)
-unit: export DROVER_LAB := 1
-unit: guest
+unit-labtest unit-others: export DROVER_LAB := 1
+programs: guest
 endif
-# One package at a time, as the lab tests of many would share the cores that their guests are
-# emulated on; but beside the longest, which waits more than it computes, the others.
-unit: build
+programs: build
 	CGO_ENABLED=0 go build -trimpath -tags faultinject -o $(BUILD)/bin/droverd-faultinject ./cmd/droverd
+
+unit: programs
 	$(MAKE) -j2 unit-labtest unit-others
 
 unit-labtest:
 	go test -race -timeout 80m $(TESTFLAGS) ./lab/labtest
 
+# One package at a time: the lab tests of many would share the cores that their guests are emulated on.
 unit-others:
 	go test -race -p 1 -timeout 40m $(TESTFLAGS) $$(go list ./... | grep -v /lab/labtest$$)
+
+others: unit-others
+	nice $(MAKE) fuzz
 
 fuzz:
 	scripts/fuzz.sh $(FUZZTIME)
