@@ -56,7 +56,7 @@ func (s *scene) testSourceDiskBreaks(t *testing.T) {
 	if err != nil || rec.Phase != record.Failed {
 		t.Errorf("the move is %s, %v", rec.Phase, err)
 	}
-	assertCode(t, rec, lost...)
+	s.assertCode(t, rec, lost...)
 	if state := s.virsh(t, st.h.from, "domstate", s.vm.Name); state != "running" && state != "paused" {
 		t.Errorf("the VM is %s", state)
 	}

@@ -217,7 +217,7 @@ func (s *scene) testMigratedByVirsh(t *testing.T) {
 	if err != nil || rec.Phase != record.Failed {
 		t.Fatalf("phase %s, %v", rec.Phase, err)
 	}
-	assertCode(t, rec, fault.VMNotFound, fault.VMStopped)
+	s.assertCode(t, rec, fault.VMNotFound, fault.VMStopped)
 	s.at = st.h.to
 	s.assertClean(t, s.vm, st.h.from)
 	s.assertTidy(t, st.h.to)
@@ -269,7 +269,7 @@ func (s *scene) assertShutOff(t *testing.T, st *stop, codes ...fault.Code) {
 	if moved := s.at == st.h.to; moved != (rec.Phase == record.Done) {
 		t.Errorf("the VM is on %s, and the move is %s: %v", s.at, rec.Phase, rec.Error)
 	}
-	assertCode(t, rec, codes...)
+	s.assertCode(t, rec, codes...)
 	if snap := s.vm.watch.Snapshot(); snap.Sound() != nil {
 		t.Error(snap.Sound())
 	}
