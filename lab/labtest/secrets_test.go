@@ -60,7 +60,7 @@ var looks = map[string]*regexp.Regexp{
 	// (0x61), AP-REQ (0x6e), AP-REP (0x6f), KRB-CRED (0x76), and answers of SPNEGO (0xa1).
 	"a ticket or token":             regexp.MustCompile(`\b(?:YI[EGIJKLMNOP]|YY[EGIJKLMNOP]|boI|b4[GI]|doI|oY[GHI])[A-Za-z0-9+/_-]{60,}`),
 	"a ticket or token in hex":      regexp.MustCompile(`(?i)\b(?:60|61|6e|6f|76|a1)8[12][0-9a-f]{120,}`),
-	"bytes of a secret's length":    regexp.MustCompile(`\b[A-Za-z0-9+/]{43}=`),
+	"bytes of a secret's length":    regexp.MustCompile(`(?:^|[^A-Za-z0-9+/])[A-Za-z0-9+/]{43}=`),
 	"long bytes in Base64":          regexp.MustCompile(`[A-Za-z0-9+/]{160,}`),
 	"long bytes in hexadecimal":     regexp.MustCompile(`\b[0-9a-fA-F]{64,}\b`),
 	"bytes as Go prints them":       regexp.MustCompile(`\[(?:\d{1,3}[ ,]){23,}\d{1,3}\]`),
