@@ -68,16 +68,17 @@ var looks = map[string]*regexp.Regexp{
 	"the header of an HTTP sign-in": regexp.MustCompile(`Negotiate [A-Za-z0-9+/]{20,}`),
 }
 
-// search lists the lines of text that hold a secret.
+// search lists where text holds a secret.
 func (s *secrets) search(text []byte) (found []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for line := range bytes.Lines(text) {
-		for secret, what := range s.known {
-			if bytes.Contains(line, []byte(secret)) {
-				found = append(found, what+": "+strings.TrimSpace(string(line)))
-			}
+	for secret, what := range s.known { // a key as it is may have the end of a line in it
+		if i := bytes.Index(text, []byte(secret)); i >= 0 {
+			begin := bytes.LastIndexByte(text[:i], '\n') + 1
+			found = append(found, what+": "+strings.TrimSpace(string(text[begin:i+len(secret)])))
 		}
+	}
+	for line := range bytes.Lines(text) {
 		for what, look := range looks {
 			if look.Match(line) {
 				found = append(found, what+": "+strings.TrimSpace(string(line)))
