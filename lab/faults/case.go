@@ -98,7 +98,6 @@ func (e Expectation) allows(p Place) bool { return slices.Contains(e.Lives, p) }
 func Expect(c Case) Expectation {
 	at := c.At
 	before := !at.HandedOver()
-	running := at.Role == record.Destination && at.Phase == record.Confirm || at.Role == record.Source && (at.Phase == record.Finish || at.Phase == record.Confirm)
 	told := at.Role == record.Source && at.Phase == record.Handover // journalled, not yet said
 	decided := at.Role == record.Destination && (at.Phase == record.Handover || at.Phase == record.Finish)
 	source, destination := Expectation{Lives: []Place{AtSource}}, Expectation{Lives: []Place{AtDestination}}
@@ -112,7 +111,6 @@ func Expect(c Case) Expectation {
 		case decided:
 			return d
 		}
-		_ = running
 		return r
 	}
 	switch c.Fault {
@@ -120,8 +118,8 @@ func Expect(c Case) Expectation {
 		return pick(source, source, destination, destination)
 	case AgentDestination, AgentsBoth, LibvirtDestination:
 		return pick(source, source, source, destination)
-	case LibvirtSource:
-		return pick(source, destination, destination, destination)
+	case LibvirtSource: // the source looks at its guest a last time before it tells
+		return pick(source, source, destination, destination)
 	case QEMUSource:
 		return pick(nowhere, destination, destination, destination)
 	case QEMUDestination:
