@@ -93,13 +93,21 @@ func setClock(l *lab.Lab, host string, off time.Duration) error {
 	return os.Rename(file+".new", file)
 }
 
-// until asks ten times a second until there is no error, or gives the last one when ctx ends.
+// until is Until, ten times a second, with an error that says what was waited for.
 func until(ctx context.Context, what string, ready func(context.Context) error) error {
-	tick := time.NewTicker(100 * time.Millisecond)
+	if err := Until(ctx, 100*time.Millisecond, ready); err != nil {
+		return fmt.Errorf("waiting for %s: %w", what, err)
+	}
+	return nil
+}
+
+// Until asks until there is no error; the last one is given when ctx ends.
+func Until(ctx context.Context, every time.Duration, ask func(context.Context) error) error {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	var last error
 	for {
-		err := ready(ctx)
+		err := ask(ctx)
 		if err == nil {
 			return nil
 		}
@@ -108,7 +116,7 @@ func until(ctx context.Context, what string, ready func(context.Context) error) 
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for %s: %w (%w)", what, last, context.Cause(ctx))
+			return fmt.Errorf("%w (%w)", last, context.Cause(ctx))
 		case <-tick.C:
 		}
 	}

@@ -58,7 +58,7 @@ func (r *run) conclude(ctx context.Context, s *soak.Step, tried ...*attempt) err
 func (r *run) settle(ctx context.Context, s *soak.Step) error {
 	limited, cancel := context.WithTimeout(ctx, settleLimit)
 	defer cancel()
-	err := until(limited, 50*time.Millisecond, func(ctx context.Context) error {
+	err := faults.Until(limited, 50*time.Millisecond, func(ctx context.Context) error {
 		for _, m := range r.lab.Hosts() {
 			active, err := r.active(ctx, m.Name)
 			if err != nil {
@@ -82,7 +82,7 @@ func (r *run) locate(ctx context.Context, s *soak.Step, a *attempt) error {
 	limited, cancel := context.WithTimeout(ctx, tidyLimit)
 	defer cancel()
 	var on []string
-	err := until(limited, 200*time.Millisecond, func(ctx context.Context) error {
+	err := faults.Until(limited, 200*time.Millisecond, func(ctx context.Context) error {
 		on = nil
 		for _, m := range r.lab.Hosts() {
 			list, err := r.lab.Virsh(ctx, m.Name, "list", "--name", "--state-running")
@@ -155,7 +155,7 @@ func (r *run) tidy(ctx context.Context, s *soak.Step) error {
 	limited, cancel := context.WithTimeout(ctx, tidyLimit)
 	defer cancel()
 	left := map[string]faults.Leftovers{}
-	err := until(limited, 500*time.Millisecond, func(ctx context.Context) error {
+	err := faults.Until(limited, 500*time.Millisecond, func(ctx context.Context) error {
 		for _, m := range r.lab.Hosts() {
 			found, err := faults.Inspect(ctx, r.lab, m.Name, r.base[m.Name], r.residents(m.Name)...)
 			if err != nil {

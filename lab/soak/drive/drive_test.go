@@ -65,7 +65,7 @@ func TestWanted(t *testing.T) {
 func TestUntil(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	asked := 0
-	err := until(ctx, time.Microsecond, func(context.Context) error {
+	err := faults.Until(ctx, time.Microsecond, func(context.Context) error {
 		if asked++; asked == 3 {
 			cancel()
 			return context.Canceled

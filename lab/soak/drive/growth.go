@@ -88,7 +88,7 @@ func (r *run) compare(ctx context.Context) error {
 	}
 	limited, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	_ = until(limited, time.Second, func(ctx context.Context) error { // what remains is in the result
+	_ = faults.Until(limited, time.Second, func(ctx context.Context) error { // what remains is in the result
 		now, err := census.Take(ctx, r.lab)
 		if err != nil {
 			return err

@@ -119,7 +119,7 @@ func (r *run) reach(ctx context.Context, s *soak.Step, t *faults.Target) bool {
 	go func() {
 		defer close(over)
 		defer stop()
-		_ = until(standing, 100*time.Millisecond, func(ctx context.Context) error {
+		_ = faults.Until(standing, 100*time.Millisecond, func(ctx context.Context) error {
 			return wanted(r.record(ctx, t.Source, t.Move))(func(rec record.Record) bool { return rec.Phase.Over() })
 		})
 	}()
@@ -132,7 +132,7 @@ func (r *run) reach(ctx context.Context, s *soak.Step, t *faults.Target) bool {
 // midway waits until memory has begun to arrive.
 func (r *run) midway(ctx context.Context, t *faults.Target) bool {
 	var last record.Record
-	err := until(ctx, 20*time.Millisecond, func(ctx context.Context) (err error) {
+	err := faults.Until(ctx, 20*time.Millisecond, func(ctx context.Context) (err error) {
 		last, err = r.record(ctx, t.Source, t.Move)
 		return wanted(last, err)(func(rec record.Record) bool {
 			return rec.Phase != record.Transfer && past(rec.Phase) || rec.Progress != nil && rec.Progress.Memory.Done > 0
@@ -166,7 +166,7 @@ func (r *run) happen(ctx context.Context, s *soak.Step, f faults.Fault, t *fault
 	s.Notes = append(s.Notes, t.Said()...)
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
-	if err := until(ctx, time.Second, func(ctx context.Context) error { return f.Undo(ctx, t) }); err != nil {
+	if err := faults.Until(ctx, time.Second, func(ctx context.Context) error { return f.Undo(ctx, t) }); err != nil {
 		return err
 	}
 	return r.resume(ctx, s)
@@ -254,26 +254,5 @@ func wanted(rec record.Record, err error) func(func(record.Record) bool) error {
 			err = fmt.Errorf("move %s is in %s", rec.ID, rec.Phase)
 		}
 		return err
-	}
-}
-
-// until asks until there is no error; the last one is given when ctx ends.
-func until(ctx context.Context, every time.Duration, ask func(context.Context) error) error {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	var last error
-	for {
-		err := ask(ctx)
-		if err == nil {
-			return nil
-		}
-		if last == nil || ctx.Err() == nil { // not that this very question was cut short
-			last = err
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%w (%w)", last, context.Cause(ctx))
-		case <-tick.C:
-		}
 	}
 }
