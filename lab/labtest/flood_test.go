@@ -28,6 +28,10 @@ const (
 	floodFrom = 40
 )
 
+// floodPlaces is how many connections two agents have places for that have proved
+// nothing: 256 on each port, as api and stream have it.
+const floodPlaces = 4 * 256
+
 // maxGrowth is by how much an agent's memory may grow through a flood. 256 connections
 // on each port can hold no more than some 60 KiB each while they do not get past TLS.
 const maxGrowth = 64 << 20
@@ -66,11 +70,6 @@ func TestFloodOfHalfOpenConnections(t *testing.T) {
 		turned := s.turnedOut(t, h)
 		open := s.openFiles(t, h)
 		t.Logf("%s: turned out %v, %d files open, peak memory %d MiB, was %d", h, turned, open, s.peakMemory(t, h)>>20, before[h]>>20)
-		for _, where := range []string{"migration", "strangers"} {
-			if turned[where] < floodSize/8 {
-				t.Errorf("%s turned %d connections out of %s: the flood did not reach it", h, turned[where], where)
-			}
-		}
 		if open > 1000 {
 			t.Errorf("droverd of %s has %d files open", h, open)
 		}
@@ -80,6 +79,9 @@ func TestFloodOfHalfOpenConnections(t *testing.T) {
 	}
 	f.end()
 	t.Logf("%d connections were opened", f.opened)
+	if f.left > floodPlaces {
+		t.Errorf("%d connections that said nothing are open, no more than %d can be", f.left, floodPlaces)
+	}
 	if f.err != nil || f.opened < floodSize {
 		t.Errorf("%d connections opened, %v", f.opened, f.err)
 	}
@@ -92,7 +94,8 @@ func TestFloodOfHalfOpenConnections(t *testing.T) {
 type flooder struct {
 	targets []floodTarget
 	end     func()
-	opened  int // when end has returned
+	opened  int // this and what follows: when end has returned
+	left    int // of the last floodSize, those that the agents had not closed
 	err     error
 }
 
@@ -162,6 +165,7 @@ func (f *flooder) run(ctx context.Context, filled chan struct{}) error {
 		if f.opened >= floodSize {
 			select {
 			case <-ctx.Done():
+				f.left = awaitClosed(open, floodPlaces, tick.C)
 				return nil
 			case <-tick.C:
 			}
@@ -182,6 +186,40 @@ func (f *flooder) run(ctx context.Context, filled chan struct{}) error {
 		}
 		open[at] = c
 	}
+}
+
+// awaitClosed waits until no more than places connections are open, or for half a
+// minute, and counts those that are: what waits in a port's queue is open as well
+// until the agent has come to it.
+func awaitClosed(conns []net.Conn, places int, tick <-chan time.Time) int {
+	for deadline := time.Now().Add(30 * time.Second); ; <-tick {
+		open := 0
+		for _, c := range conns {
+			if !closedByPeer(c) {
+				open++
+			}
+		}
+		if open <= places || time.Now().After(deadline) {
+			return open
+		}
+	}
+}
+
+// closedByPeer is whether the other end has closed or reset a connection on which it
+// has sent nothing. It does not wait.
+func closedByPeer(c net.Conn) bool {
+	raw, err := c.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		return true
+	}
+	var n int
+	var readErr error
+	if err := raw.Control(func(fd uintptr) {
+		n, _, readErr = syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	}); err != nil {
+		return true
+	}
+	return n <= 0 && !errors.Is(readErr, syscall.EAGAIN) && !errors.Is(readErr, syscall.EINTR)
 }
 
 // agentPID is the number of a host's agent in its own namespace.
