@@ -329,7 +329,7 @@ func testWaitingVM(t *testing.T, defined bool) {
 func TestGuestThatRunsAgainIsNotHandedOver(t *testing.T) {
 	for name, happens := range map[string]func(*host) error{
 		"it runs":               func(h *host) error { h.fake.Restarted(vmUUID); return nil },
-		"the connection broken": func(h *host) error { h.fake.Fail("Stands", errNoLibvirt); return nil },
+		"the connection broken": func(h *host) error { h.fake.Fail("Guard", errNoLibvirt); return nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -338,7 +338,7 @@ func TestGuestThatRunsAgainIsNotHandedOver(t *testing.T) {
 			id := src.current().begin(t, request())
 			wantCode(t, src.over(t, id), move.Failed, fault.TransferFailed)
 			dst.over(t, id)
-			src.fake.Fail("Stands", nil)
+			src.fake.Fail("Guard", nil)
 			w.runsOnlyOn(t, src, dst)
 			w.movesNow(t, src, dst)
 		})

@@ -26,9 +26,9 @@ func (s *source) handover(ctx context.Context) error {
 		}
 	}
 	if s.out != nil {
-		// The last look: from here on nothing but the destination's word may start it.
-		// A stop of this agent is too late by now.
-		if err := s.out.Stands(context.WithoutCancel(ctx)); err != nil {
+		// From here on nothing but the destination's word may start it. A stop of this
+		// agent is too late by now.
+		if err := s.out.Guard(context.WithoutCancel(ctx)); err != nil {
 			if gone := s.ended(ctx, err); gone != nil {
 				return gone
 			}
@@ -60,11 +60,6 @@ func (s *source) stillOff(ctx context.Context) error {
 // finish has the destination's decision or goes on asking for it.
 func (s *source) finish(ctx context.Context) error {
 	if !decided(s.outcome.Verdict) {
-		if s.out != nil {
-			// It may take long, and a libvirtd that is restarted with the job in its hands
-			// may let the guest run. Without the job it leaves it as it is, paused.
-			_ = s.out.Close()
-		}
 		var err error
 		if s.outcome, err = s.ask(ctx); err != nil {
 			return err

@@ -76,8 +76,9 @@ type Outgoing interface {
 	Begin(ctx context.Context) (cookie []byte, xml string, err error)
 	Perform(ctx context.Context, cookie []byte) ([]byte, error)
 	Confirm(ctx context.Context, cookie []byte, cancelled bool) error
-	// Stands is an error unless the guest stands still and libvirt's guard holds.
-	Stands(ctx context.Context) error
+	// Guard keeps the guest standing still whatever becomes of libvirt's daemon. It is
+	// an error unless it stood still all the time since Perform.
+	Guard(ctx context.Context) error
 	Stats(ctx context.Context) (virt.JobStats, error)
 	// Suspended tells when QEMU stopped the guest for the switch-over.
 	Suspended() <-chan time.Time

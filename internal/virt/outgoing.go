@@ -28,14 +28,15 @@ type Outgoing struct {
 	dom lv.Domain
 
 	// mu guards watch, which is another one after the connection of the first was
-	// lost; quit ends the looking for it.
+	// lost; quit ends the looking for it. It guards changes of c as well.
 	mu    sync.Mutex
 	watch *Watch
 	quit  chan struct{}
 
 	// calls lets one of the calls in at a time: libvirtd 9.0 crashes when
-	// Confirm comes while Perform has not returned.
-	calls chan struct{}
+	// Confirm comes while Perform has not returned. guarded is its holder's.
+	calls   chan struct{}
+	guarded bool
 
 	// downtime, in nanoseconds, is the limit as it was last set; 0: QEMU's own.
 	downtime atomic.Int64
@@ -268,31 +269,10 @@ func (o *Outgoing) abort(ctx context.Context) error {
 	}
 }
 
-// Stands is an error unless the guest stands still here and libvirt's guard holds, which
-// both end with the daemon: libvirtd 9.0 that is stopped after Perform lets the guest
-// run again when it is back.
-func (o *Outgoing) Stands(ctx context.Context) error {
-	leave, err := o.enter(ctx)
-	if err != nil {
-		return err
-	}
-	defer leave()
-	cctx, cancel := context.WithTimeout(ctx, o.h.timeout)
-	defer cancel()
-	err = o.c.call(cctx, func(l *lv.Libvirt) error {
-		state, _, err := l.DomainGetState(o.dom, 0)
-		if err == nil && lv.DomainState(state) != lv.DomainPaused {
-			word, _ := convertState(state, 0)
-			err = fmt.Errorf("it is %s, not paused for the switch-over", word)
-		}
-		return err
-	})
-	return o.h.domainError(err, o.p.Name, "look at")
-}
-
 // Confirm ends the migration at the source: without cancelled the domain is
 // stopped and undefined, with cancelled the guest runs on. It takes a second
 // or two, as it waits for QEMU to end. It waits for a Perform in flight.
+// After Guard the domain's definition stays.
 //
 // libvirt takes it from this connection only: after a restart of the agent,
 // Destroy and Undefine take its place, or Resume.
@@ -307,6 +287,9 @@ func (o *Outgoing) Confirm(ctx context.Context, cookie []byte, cancelled bool) e
 		return err
 	}
 	defer leave()
+	if o.guarded {
+		return o.h.domainError(o.leaveGuard(cctx, cancelled), o.p.Name, "confirm migration of")
+	}
 	err = o.c.call(cctx, func(l *lv.Libvirt) error {
 		return l.DomainMigrateConfirm3Params(o.dom, o.p.typed(), cookie, uint32(o.p.flags()), boolInt(cancelled))
 	})
@@ -333,11 +316,11 @@ func (o *Outgoing) Close() error {
 	o.once.Do(func() {
 		o.mu.Lock()
 		close(o.quit)
-		w := o.watch
+		w, c := o.watch, o.c
 		o.mu.Unlock()
 		_ = w.Close()
 		<-o.watched
-		o.c.close()
+		c.close()
 	})
 	return nil
 }

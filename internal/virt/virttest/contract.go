@@ -29,6 +29,9 @@ func RunContract(t *testing.T, makePair func(testing.TB) Pair) {
 		"destination lost after Prepare":    contractDestinationLost,
 		"source lost after Perform":         contractLostAfterPerform,
 		"source lost after Finish":          contractLostAfterFinish,
+		"a move under guard":                contractGuarded,
+		"cancelled under guard":             contractGuardedCancelled,
+		"source lost under guard":           contractGuardedLost,
 		"both lost after Perform":           contractBothLost,
 		"second Begin while one is running": contractBusy,
 		"no such VM":                        contractNotFound,
@@ -101,7 +104,6 @@ func (f *flow) perform() {
 	f.cookie, err = f.out.Perform(f.ctx, f.cookie, "")
 	f.must(err)
 	f.expect(f.p.Source, virt.Paused, "migration-out")
-	f.must(f.out.Stands(f.ctx))
 	select {
 	case <-f.out.Suspended():
 	case <-f.ctx.Done():
@@ -158,10 +160,53 @@ func contractCancelled(f *flow) {
 	f.expect(f.p.Destination, "", "")
 }
 
+// contractGuarded: the destination has its VM while the source's is under guard, which
+// nobody else takes.
+func contractGuarded(f *flow) {
+	f.perform()
+	f.must(f.out.Guard(f.ctx))
+	f.expect(f.p.Source, virt.Paused, "migration-out")
+	second, err := f.p.Source.Outgoing(f.ctx, f.p.Params)
+	f.must(err)
+	defer second.Close()
+	if _, _, err := second.Begin(f.ctx); !fault.Is(err, fault.VMBusy) {
+		f.Errorf("got %v, want %s", err, fault.VMBusy)
+	}
+	f.cookie, err = f.in.Finish(f.ctx, f.cookie, false)
+	f.must(err)
+	f.expect(f.p.Destination, virt.Running, "")
+	f.expect(f.p.Source, virt.Paused, "migration-out")
+	f.must(f.out.Confirm(f.ctx, f.cookie, false))
+	f.expect(f.p.Source, virt.Shutoff, "")
+	f.must(f.p.Source.Undefine(f.ctx, f.p.Params.UUID, true))
+	f.expect(f.p.Source, "", "")
+}
+
+func contractGuardedCancelled(f *flow) {
+	f.perform()
+	f.must(f.out.Guard(f.ctx))
+	_, err := f.in.Finish(f.ctx, f.cookie, true)
+	f.must(err)
+	f.must(f.out.Confirm(f.ctx, nil, true))
+	f.expect(f.p.Source, virt.Running, "")
+	f.expect(f.p.Destination, "", "")
+}
+
+func contractGuardedLost(f *flow) {
+	f.perform()
+	f.must(f.out.Guard(f.ctx))
+	f.must(f.out.Close())
+	f.expect(f.p.Source, virt.Paused, "")
+	_, err := f.in.Finish(f.ctx, f.cookie, false)
+	f.must(err)
+	f.expect(f.p.Destination, virt.Running, "")
+	f.expect(f.p.Source, virt.Paused, "")
+}
+
 func contractLostAfterBegin(f *flow) {
 	f.begin()
-	if f.out.Stands(f.ctx) == nil {
-		f.Error("a guest that runs stands still")
+	if f.out.Guard(f.ctx) == nil {
+		f.Error("a guest that runs is guarded")
 	}
 	f.expect(f.p.Source, virt.Running, "migration-out")
 	f.must(f.out.Close())
@@ -182,8 +227,8 @@ func contractLostAfterPerform(f *flow) {
 	f.perform()
 	f.must(f.out.Close())
 	f.expect(f.p.Source, virt.Paused, "")
-	if f.out.Stands(f.ctx) == nil {
-		f.Error("a guard that is gone holds")
+	if f.out.Guard(f.ctx) == nil {
+		f.Error("guarded over a connection that is gone")
 	}
 	_, err := f.in.Finish(f.ctx, f.cookie, false)
 	f.must(err)

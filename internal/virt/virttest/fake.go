@@ -39,6 +39,8 @@ type fakeDomain struct {
 	// incoming says that the domain waits for a migration, arrived that all of
 	// its memory has come.
 	incoming, arrived bool
+	// guarded says that its job has only begun, see virt.Outgoing.Guard.
+	guarded bool
 }
 
 // NewWorld makes a world without hosts.
@@ -100,7 +102,7 @@ func (h *FakeHost) Add(d virt.Domain) {
 // Fail makes the next and all further calls of that name fail with err; nil
 // heals. Names are those of the methods: Begin, Perform, Confirm, Prepare,
 // Finish, Resume, Destroy, Undefine, Domain, Outgoing, Incoming, AbortJob,
-// Suspend, DirtyRate, MemorySample, SetMaxDowntime, Stats, Stands.
+// Suspend, DirtyRate, MemorySample, SetMaxDowntime, Stats, Guard.
 func (h *FakeHost) Fail(call string, err error) {
 	h.w.mu.Lock()
 	defer h.w.mu.Unlock()
@@ -158,11 +160,15 @@ func (h *FakeHost) Stop(uuid string) {
 }
 
 // Restarted is what a libvirtd that was stopped does when it is back with an outgoing
-// migration in its hands: the guest runs again. Without one it leaves the guest alone.
+// migration in its hands: the guest runs again. Without one, and with one that only began
+// after the guest was stopped, it leaves the guest as it is.
 func (h *FakeHost) Restarted(uuid string) {
 	_ = h.w.change("restart", uuid, func() error {
 		if d := h.doms[uuid]; d != nil && d.d.Job == jobOut {
-			d.d.State, d.d.Reason, d.d.Job = virt.Running, "", ""
+			if !d.guarded {
+				d.d.State, d.d.Reason = virt.Running, ""
+			}
+			d.d.Job, d.guarded = "", false
 		}
 		return nil
 	})

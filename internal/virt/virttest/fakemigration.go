@@ -128,6 +128,9 @@ func (o *fakeOutgoing) Confirm(ctx context.Context, _ []byte, cancelled bool) er
 			if o.p.Paused {
 				d.d.State, d.d.Reason = virt.Paused, "user"
 			}
+			d.guarded = false
+		case d.guarded:
+			d.d.State, d.d.Reason, d.d.Job, d.guarded = virt.Shutoff, "", "", false
 		default:
 			delete(o.h.doms, o.p.UUID)
 		}
@@ -149,11 +152,15 @@ func (o *fakeOutgoing) Stats(ctx context.Context) (s virt.JobStats, err error) {
 	return s, err
 }
 
-func (o *fakeOutgoing) Stands(ctx context.Context) error {
-	return o.edit(ctx, "Stands", func(d *fakeDomain) error {
+func (o *fakeOutgoing) Guard(ctx context.Context) error {
+	return o.edit(ctx, "Guard", func(d *fakeDomain) error {
 		if d.d.State != virt.Paused {
 			return fmt.Errorf("it is %s", d.d.State)
 		}
+		if d.d.Job != jobOut {
+			return errors.New("the domain is not being migrated")
+		}
+		d.guarded = true
 		return nil
 	})
 }
@@ -167,7 +174,7 @@ func (o *fakeOutgoing) Close() error {
 		_ = o.h.w.change("close", o.p.UUID, func() error {
 			o.closed = true
 			if d := o.h.doms[o.p.UUID]; d != nil && d.d.Job == jobOut {
-				d.d.Job = ""
+				d.d.Job, d.guarded = "", false
 			}
 			return nil
 		})

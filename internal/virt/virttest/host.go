@@ -26,7 +26,7 @@ type Outgoing interface {
 	Begin(ctx context.Context) (cookie []byte, xml string, err error)
 	Perform(ctx context.Context, cookie []byte, persistentXML string) ([]byte, error)
 	Confirm(ctx context.Context, cookie []byte, cancelled bool) error
-	Stands(ctx context.Context) error
+	Guard(ctx context.Context) error
 	Stats(ctx context.Context) (virt.JobStats, error)
 	Suspended() <-chan time.Time
 	SetMaxDowntime(ctx context.Context, d time.Duration) error

@@ -1,0 +1,106 @@
+package virt
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	lv "github.com/digitalocean/go-libvirt"
+
+	"drover/internal/fault"
+)
+
+// guardPause is how long Guard waits for libvirt to see the end of a connection before
+// it looks again. The guest stands still meanwhile.
+const guardPause = 2 * time.Millisecond
+
+// Guard ends libvirt's migration, all of which is done once Perform has returned, and
+// puts one that only begins in its place. Both keep everybody else from starting the
+// guest, and both leave it paused when their connection ends. But a daemon that is
+// stopped with a migration in its hands that is through may let the guest run when it is
+// back (libvirtd 9.0); with one that begins it does not.
+//
+// An error says that the guest does not stand still here, or that the daemon is not
+// the one that Perform had, so that it may have run in between.
+func (o *Outgoing) Guard(ctx context.Context) error {
+	leave, err := o.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	ctx, cancel := context.WithTimeout(ctx, o.h.timeout)
+	defer cancel()
+	return o.h.domainError(o.guard(ctx), o.p.Name, "guard")
+}
+
+func (o *Outgoing) guard(ctx context.Context) error {
+	next, err := o.h.dial(ctx)
+	if err != nil {
+		return err
+	}
+	if err := o.stands(ctx); err != nil {
+		next.close()
+		return err
+	}
+	o.mu.Lock()
+	last := o.c
+	o.c = next
+	o.mu.Unlock()
+	o.guarded = true
+	last.close()
+	if err := o.beginAgain(ctx); err != nil {
+		return err
+	}
+	return o.stands(ctx)
+}
+
+// beginAgain waits until libvirt has seen the end of the connection before.
+func (o *Outgoing) beginAgain(ctx context.Context) error {
+	pause := time.NewTicker(guardPause)
+	defer pause.Stop()
+	flags := uint32(lv.MigrateLive | lv.MigrateChangeProtection | lv.MigrateUnsafe)
+	for {
+		err := o.c.call(ctx, func(l *lv.Libvirt) error {
+			_, _, err := l.DomainMigrateBegin3Params(o.dom, o.p.finishParams(), flags)
+			return err
+		})
+		if !hasCode(err, codeOperationInvalid) {
+			return err
+		}
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return fmt.Errorf("libvirt does not end the migration: %w", err)
+		}
+	}
+}
+
+// stands is an error unless the guest is paused, over the connection that has its job.
+func (o *Outgoing) stands(ctx context.Context) error {
+	return o.c.call(ctx, func(l *lv.Libvirt) error {
+		state, _, err := l.DomainGetState(o.dom, 0)
+		if err == nil && lv.DomainState(state) != lv.DomainPaused {
+			word, _ := convertState(state, 0)
+			err = fmt.Errorf("it is %s, not paused for the switch-over", word)
+		}
+		return err
+	})
+}
+
+// leaveGuard is Confirm after Guard. The guest is ended before the guard is: whoever
+// wanted to resume it, and had to wait, comes too late.
+func (o *Outgoing) leaveGuard(ctx context.Context, cancelled bool) error {
+	if !cancelled {
+		err := o.h.Destroy(ctx, o.p.UUID)
+		o.c.close()
+		if fault.Is(err, fault.VMNotFound) {
+			return nil
+		}
+		return err
+	}
+	o.c.close()
+	if o.p.Paused {
+		return nil
+	}
+	return o.h.Resume(ctx, o.p.UUID)
+}
