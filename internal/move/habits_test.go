@@ -345,6 +345,16 @@ func TestGuestThatRunsAgainIsNotHandedOver(t *testing.T) {
 	}
 }
 
+// A guest whose QEMU dies at the source after the transfer lives at the destination.
+func TestGuestThatDiedAfterTheTransferIsHandedOver(t *testing.T) {
+	w, src, dst := pair(t, vm())
+	src.onceAt(move.Source, move.Handover, func(*agent) error { src.fake.Dies(vmUUID); return nil })
+	id := src.current().begin(t, request())
+	wantCode(t, src.over(t, id), move.Done)
+	dst.over(t, id)
+	w.runsOnlyOn(t, dst, src)
+}
+
 // While the outcome is unknown the source's libvirt may be restarted.
 func TestRestartedLibvirtDoesNotRunWhatIsUnknown(t *testing.T) {
 	w, src, dst, id := adrift(t, true)

@@ -20,8 +20,9 @@ const guardPause = 2 * time.Millisecond
 // stopped with a migration in its hands that is through may let the guest run when it is
 // back (libvirtd 9.0); with one that begins it does not.
 //
-// An error says that the guest does not stand still here, or that the daemon is not
-// the one that Perform had, so that it may have run in between.
+// A guest whose QEMU has ended by itself since then needs no guard: all that it was is at
+// the destination. An error says that the guest does not stand still here, that somebody
+// ended it, or that the daemon is not the one that Perform had, so that it may have run.
 func (o *Outgoing) Guard(ctx context.Context) error {
 	leave, err := o.enter(ctx)
 	if err != nil {
@@ -38,8 +39,9 @@ func (o *Outgoing) guard(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := o.stands(ctx); err != nil {
+	if died, err := o.stands(ctx); err != nil || died {
 		next.close()
+		o.guarded = died
 		return err
 	}
 	o.mu.Lock()
@@ -48,10 +50,7 @@ func (o *Outgoing) guard(ctx context.Context) error {
 	o.mu.Unlock()
 	o.guarded = true
 	last.close()
-	if err := o.beginAgain(ctx); err != nil {
-		return err
-	}
-	return o.stands(ctx)
+	return o.beginAgain(ctx)
 }
 
 // beginAgain waits until libvirt has seen the end of the connection before.
@@ -64,8 +63,11 @@ func (o *Outgoing) beginAgain(ctx context.Context) error {
 			_, _, err := l.DomainMigrateBegin3Params(o.dom, o.p.finishParams(), flags)
 			return err
 		})
-		if !hasCode(err, codeOperationInvalid) {
+		if err != nil && !hasCode(err, codeOperationInvalid) {
 			return err
+		}
+		if died, serr := o.stands(ctx); serr != nil || died || err == nil {
+			return serr
 		}
 		select {
 		case <-pause.C:
@@ -75,16 +77,21 @@ func (o *Outgoing) beginAgain(ctx context.Context) error {
 	}
 }
 
-// stands is an error unless the guest is paused, over the connection that has its job.
-func (o *Outgoing) stands(ctx context.Context) error {
-	return o.c.call(ctx, func(l *lv.Libvirt) error {
-		state, _, err := l.DomainGetState(o.dom, 0)
-		if err == nil && lv.DomainState(state) != lv.DomainPaused {
-			word, _ := convertState(state, 0)
-			err = fmt.Errorf("it is %s, not paused for the switch-over", word)
+// stands is an error unless the guest is paused, or its QEMU died, over the connection
+// that has its job.
+func (o *Outgoing) stands(ctx context.Context) (died bool, err error) {
+	err = o.c.call(ctx, func(l *lv.Libvirt) error {
+		state, reason, err := l.DomainGetState(o.dom, 0)
+		if err != nil || lv.DomainState(state) == lv.DomainPaused {
+			return err
 		}
-		return err
+		if died = lv.DomainState(state) == lv.DomainShutoff && lv.DomainShutoffReason(reason) == lv.DomainShutoffCrashed; died {
+			return nil
+		}
+		word, _ := convertState(state, reason)
+		return fmt.Errorf("it is %s, not paused for the switch-over", word)
 	})
+	return died, err
 }
 
 // leaveGuard is Confirm after Guard. The guest is ended before the guard is: whoever

@@ -41,6 +41,8 @@ type fakeDomain struct {
 	incoming, arrived bool
 	// guarded says that its job has only begun, see virt.Outgoing.Guard.
 	guarded bool
+	// died says that its QEMU ended by itself.
+	died bool
 }
 
 // NewWorld makes a world without hosts.
@@ -169,6 +171,16 @@ func (h *FakeHost) Restarted(uuid string) {
 				d.d.State, d.d.Reason = virt.Running, ""
 			}
 			d.d.Job, d.guarded = "", false
+		}
+		return nil
+	})
+}
+
+// Dies is the end of a guest's QEMU that nobody asked for.
+func (h *FakeHost) Dies(uuid string) {
+	_ = h.w.change("die", uuid, func() error {
+		if d := h.doms[uuid]; d != nil {
+			d.d.State, d.d.Reason, d.d.Job, d.guarded, d.died = virt.Shutoff, "", "", false, true
 		}
 		return nil
 	})

@@ -154,10 +154,11 @@ func (o *fakeOutgoing) Stats(ctx context.Context) (s virt.JobStats, err error) {
 
 func (o *fakeOutgoing) Guard(ctx context.Context) error {
 	return o.edit(ctx, "Guard", func(d *fakeDomain) error {
-		if d.d.State != virt.Paused {
+		switch {
+		case d.died:
+		case d.d.State != virt.Paused:
 			return fmt.Errorf("it is %s", d.d.State)
-		}
-		if d.d.Job != jobOut {
+		case d.d.Job != jobOut:
 			return errors.New("the domain is not being migrated")
 		}
 		d.guarded = true
