@@ -31,6 +31,8 @@ func TestMeddling(t *testing.T) {
 		{"the waiting VM destroyed", moment{record.Destination, record.Transfer}, destroyed(record.Destination), false,
 			lost},
 		{"the arrived VM destroyed", moment{record.Destination, record.Finish}, destroyed(record.Destination), false, []fault.Code{fault.FinishFailed}},
+		{"resumed while the destination takes over", moment{record.Source, record.Finish}, resumed, true, nil},
+		{"the copy that is left resumed", moment{record.Source, record.Confirm}, resumed, true, nil},
 		{"the copy that is left destroyed", moment{record.Source, record.Confirm}, destroyed(record.Source), true, nil},
 		{"the copy that is left undefined", moment{record.Source, record.Confirm}, func(t *testing.T, st *stop) {
 			destroyed(record.Source)(t, st)
@@ -83,6 +85,16 @@ func TestMeddling(t *testing.T) {
 
 func destroyed(role record.Role) func(*testing.T, *stop) {
 	return func(t *testing.T, st *stop) { st.s.virsh(t, st.h.host(role), "destroy", st.s.vm.Name) }
+}
+
+// resumed asks libvirt to let the source's guest run. The daemon goes on waiting for that when
+// virsh has ended, and comes to it when the guard is lifted.
+func resumed(t *testing.T, st *stop) {
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	if out, err := st.s.Virsh(ctx, st.h.from, "resume", st.s.vm.Name); err == nil {
+		t.Errorf("it runs again: %s", out)
+	}
 }
 
 // monitor does to the guest what virsh, which waits for libvirt's guard, does not.
