@@ -36,9 +36,15 @@ func other(host string) string {
 var twoHosts = []string{lab.HV01, lab.HV02}
 
 // TestKilledInEveryPhase ends either agent, as kill -9 does, right after each
-// phase was journalled.
+// phase was journalled. Both keep seeds.
 func TestKilledInEveryPhase(t *testing.T) {
 	s := startSite(t, lab.Options{Name: "crash", Hosts: twoHosts})
+	for _, host := range twoHosts {
+		s.keepSeeds(t, host)
+		if err := s.RestartAgent(t.Context(), host); err != nil {
+			t.Fatal(err)
+		}
+	}
 	vm := s.newVM(t, lab.HV01, "APP01", 101)
 	at := lab.HV01
 	early := []record.Phase{record.Queued, record.Negotiate, record.Authorise, record.Prepare, record.Connect, record.Transfer}

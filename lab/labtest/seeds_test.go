@@ -47,9 +47,7 @@ func TestSeeds(t *testing.T) {
 	}
 	for _, host := range twoHosts {
 		s.run(t, host, "mkdir", "-p", teeDir)
-		if err := s.ConfigureAgent(host, func(c *config.Config) { c.Storage.Seeds = config.Seeds{} }); err != nil { // as they are by default
-			t.Fatal(err)
-		}
+		s.keepSeeds(t, host)
 		if err := s.RestartAgent(t.Context(), host, "DROVERD_TEE="+teeDir); err != nil {
 			t.Fatal(err)
 		}
@@ -66,6 +64,14 @@ func TestSeeds(t *testing.T) {
 			s.diagnose(t, s.vm)
 			return // the rest would start from a state that nobody checked
 		}
+	}
+}
+
+// keepSeeds makes an agent keep seeds as it does by default, from its next start on.
+func (s *site) keepSeeds(t *testing.T, host string) {
+	t.Helper()
+	if err := s.ConfigureAgent(host, func(c *config.Config) { c.Storage.Seeds = config.Seeds{} }); err != nil {
+		t.Fatal(err)
 	}
 }
 
