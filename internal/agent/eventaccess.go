@@ -41,6 +41,12 @@ func (r *recorder) incomingRefused(c move.Caller, err error) {
 	if !errors.As(err, &f) || notRefusals[f.Code] {
 		return
 	}
+	r.incomingTurnedAway(c, f)
+}
+
+// incomingTurnedAway records the same whatever the reason is.
+func (r *recorder) incomingTurnedAway(c move.Caller, err error) {
+	f := fault.From(err)
 	a := eventlog.About{Code: f.Code, Actor: c.Principal}
 	if f.Code == fault.NotDelegated {
 		r.refused(eventlog.NotDelegated, a, finding(err, nil))

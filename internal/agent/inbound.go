@@ -57,8 +57,8 @@ func (d *doorman) serve(ctx context.Context, u *stream.Unauthenticated) {
 	defer in.Close()
 	leave, err := d.callers.enter(d.host, in.caller)
 	if err != nil {
-		d.log.Warn("migration connection refused", "remote", remote, "error", err, "code", fault.From(err).Code)
-		d.events.incomingRefused(in.caller, err)
+		d.log.Debug("migration connection refused", "remote", remote, "error", err, "code", fault.From(err).Code)
+		d.events.incomingTurnedAway(in.caller, err)
 		ctl.Abort(err)
 		return
 	}

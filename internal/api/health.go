@@ -8,6 +8,9 @@ import (
 // checkEvery is for how long an answer of /healthz holds.
 const checkEvery = time.Second
 
+// lookTime bounds one look.
+const lookTime = time.Minute
+
 // checks are the host's health as last seen. Anybody may ask for it, and to look costs
 // a call of libvirt and a query of the journal: that is done once at a time, and not for
 // everybody anew.
@@ -32,9 +35,10 @@ func (c *checks) get(ctx context.Context, look func(context.Context) []HealthChe
 	if c.seen != nil && time.Since(c.at) < c.every {
 		return c.seen
 	}
-	seen := look(ctx)
-	if ctx.Err() == nil { // else what was seen may be that nobody waits any more
-		c.seen, c.at = seen, time.Now()
-	}
-	return seen
+	// Whoever asked may go away: what was seen is for all who come after.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
+	defer cancel()
+	c.seen = look(ctx)
+	c.at = time.Now()
+	return c.seen
 }

@@ -51,7 +51,10 @@ retained where it lay stays there, and is no seed any more.`,
 		Example: `  drover storage seeds purge --host HV02
   drover storage seeds purge --host HV02 --vm APP01`,
 		Args: noArgs,
-		RunE: p.verb(func(ctx context.Context, _ *cobra.Command, _ []string) error {
+		RunE: p.verb(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("vm") && o.vm == "" { // a variable of a script that is empty
+				return misuse("--vm is empty; without --vm all seeds are removed")
+			}
 			return p.runSeedsPurge(ctx, o)
 		}),
 	}
