@@ -40,8 +40,12 @@ type Doctor struct {
 	Agent func(ctx context.Context, host string) (Agent, error)
 	// Source gives the prober of a host, with which delegation is rehearsed.
 	Source func(ctx context.Context, h delegation.Host) (Prober, error)
-	Now    func() time.Time // nil is time.Now
+	// AgentWait is how long an agent's answer is waited for; 0 is 5 s.
+	AgentWait time.Duration
+	Now       func() time.Time // nil is time.Now
 }
+
+func (d *Doctor) agentWait() time.Duration { return cmp.Or(d.AgentWait, 5*time.Second) }
 
 // ExaminedDirectory is what the doctor reads; *directory.Conn is one.
 type ExaminedDirectory interface {
@@ -73,7 +77,6 @@ type Agent struct {
 // Bounds of what is done at a time, and of how long a person is kept waiting.
 const (
 	hostsAtOnce = 24
-	agentWait   = 5 * time.Second
 	// rehearsed is up to how many hosts the real exchanges are made: of more, each
 	// direction by itself is a verb of its own.
 	rehearsed = 8

@@ -264,11 +264,11 @@ func (x *examination) kerberosOf(ctx context.Context, name string, a netip.Addr)
 			tcpErr = errors.New(seen.Detail)
 			return
 		}
-		ctx, cancel := context.WithTimeout(ctx, agentWait)
+		ctx, cancel := context.WithTimeout(ctx, x.agentWait())
 		defer cancel()
 		tcp, tcpErr = krb.AskKDC(ctx, "tcp", at.String(), realm, x.askedFor(), x.Now)
 	}, func(ctx context.Context) {
-		ctx, cancel := context.WithTimeout(ctx, agentWait)
+		ctx, cancel := context.WithTimeout(ctx, x.agentWait())
 		defer cancel()
 		udp, udpErr = krb.AskKDC(ctx, "udp", at.String(), realm, x.askedFor(), x.Now)
 	})(ctx)
@@ -381,7 +381,7 @@ func (x *examination) accountsOn(ctx context.Context, c controller, dns []string
 	if !c.works {
 		return nil, errors.New("it does not answer")
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*agentWait)
+	ctx, cancel := context.WithTimeout(ctx, 2*x.agentWait())
 	defer cancel()
 	d, err := x.Directory(ctx, c.name)
 	if err != nil {

@@ -53,9 +53,10 @@ func here(name string) string {
 // whether anything does.
 func (x *examination) lookAtPorts(ctx context.Context, h *seenHost) {
 	const what = "ports"
-	addrs := slices.DeleteFunc(slices.Clone(h.addrs.system), func(a netip.Addr) bool { return h.addrs.at[a] == nil })
+	untried := func(a netip.Addr) bool { return h.addrs.at[a] == nil } // those of loopback
+	addrs := slices.DeleteFunc(slices.Clone(h.addrs.system), untried)
 	if len(addrs) == 0 {
-		addrs = h.addrs.dns
+		addrs = slices.DeleteFunc(slices.Clone(h.addrs.dns), untried)
 	}
 	if len(addrs) == 0 {
 		x.didNot(AreaNetwork, what, h.Name, "it has no address")
@@ -69,7 +70,7 @@ func (x *examination) lookAtPorts(ctx context.Context, h *seenHost) {
 	first := h.addrs.at[addrs[0]].api
 	switch {
 	case open:
-		return
+		x.hanging(h, addrs)
 	case !alive:
 		x.tell(finding.Error, h.FQDN, fault.New(fault.HostSilent, "", "addresses", joinAddrs(addrs), "name", h.FQDN, "reason", first.Detail),
 			"no port of those that hosts have answers", here(x.Here), aboutHost(h), firewall)
@@ -78,6 +79,24 @@ func (x *examination) lookAtPorts(ctx context.Context, h *seenHost) {
 	default:
 		x.port(finding.Error, h, h.FQDN, first, "the agent's management port", "systemctl status droverd")
 	}
+}
+
+// hanging: the agent's port is open, and no agent speaks at any of the addresses.
+func (x *examination) hanging(h *seenHost, addrs []netip.Addr) {
+	var mute []netip.Addr
+	for _, a := range addrs {
+		if r := h.addrs.at[a]; r.who != "" {
+			return
+		} else if r.hangs {
+			mute = append(mute, a)
+		}
+	}
+	if len(mute) == 0 {
+		return
+	}
+	f := fault.New(fault.AgentHangs, h.Name, "name", h.FQDN, "address", joinAddrs(mute), "port", fmt.Sprintf("TCP port %d", portAPI))
+	x.tell(finding.Error, h.FQDN, f, fmt.Sprintf("port %d takes the connection; asked twice which host it is, it says nothing", portAPI), here(x.Here), aboutHost(h),
+		cure("within seconds; moves under way are taken up again from the journal", []finding.Command{shell("systemctl restart droverd")}, nil))
 }
 
 // hostClock holds the clock of a host whose agent answers against this machine's.
@@ -104,7 +123,7 @@ func (x *examination) isWindows(ctx context.Context, h *seenHost) bool {
 	if x.dir == nil || h.account == nil {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(ctx, agentWait)
+	ctx, cancel := context.WithTimeout(ctx, x.agentWait())
 	defer cancel()
 	e, err := x.dir.Read(ctx, h.DN, "operatingSystem")
 	return err == nil && slices.ContainsFunc(e.Strings("operatingSystem"), func(s string) bool { return strings.HasPrefix(s, "Windows") })
@@ -144,7 +163,7 @@ func (x *examination) askAgent(ctx context.Context, h *seenHost) {
 	if name == "" {
 		name = h.Name
 	}
-	ctx, cancel := context.WithTimeout(ctx, agentWait)
+	ctx, cancel := context.WithTimeout(ctx, x.agentWait())
 	defer cancel()
 	a, err := x.Agent(ctx, name)
 	if err != nil {
@@ -157,19 +176,22 @@ func (x *examination) askAgent(ctx context.Context, h *seenHost) {
 	x.judgeAgent(ctx, h)
 }
 
-// deaf says that the host's management port was seen not to be open, which nobody needs
-// to wait for again.
+// deaf says that the host's management port was seen not to be open, or to be that of an
+// agent that hangs, which nobody needs to wait for again.
 func (h *seenHost) deaf() error {
 	state := look.PortState("")
 	for _, a := range h.addrs.system {
 		if r := h.addrs.at[a]; r != nil {
-			if state = r.api.State; state == look.Open {
+			if state = r.api.State; state == look.Open && !r.hangs {
 				return nil
 			}
 		}
 	}
-	if state == "" {
+	switch state {
+	case "":
 		return nil // nobody knows
+	case look.Open:
+		return errors.New("its agent takes the connection and does not answer")
 	}
 	return fmt.Errorf("its agent does not answer: the port is %s", state)
 }
@@ -435,66 +457,4 @@ func common(a, b settings.Settings) bool {
 		}
 	}
 	return false
-}
-
-var errNoProber = errors.New("there is no way to act as a host from here")
-
-// rehearse makes the real exchanges for tickets, for every direction.
-func (x *examination) rehearse(ctx context.Context) {
-	const what = "tickets in the operator's name"
-	switch {
-	case x.plan == nil || x.dir == nil:
-		x.didNot(AreaDirectory, what, "", "the directory was not read")
-		return
-	case len(x.plan.Hosts) > rehearsed:
-		x.didNot(AreaDirectory, what, "", fmt.Sprintf("there are more than %d hosts; `drover delegation verify` tries each direction", rehearsed))
-		return
-	case x.Source == nil || x.operator() == "":
-		x.didNot(AreaDirectory, what, "", errNoProber.Error())
-		return
-	}
-	methods := []string{ByTransition}
-	if x.Caller != nil && strings.EqualFold(x.operator(), x.Caller.Principal()) {
-		methods = []string{ByTicket, ByTransition}
-	}
-	m, err := Verify(ctx, x.dir, x.plan, VerifyOptions{Operator: x.operator(), Methods: methods, Source: x.proberOf})
-	if err != nil {
-		x.didNot(AreaDirectory, what, "", inWords(err))
-		return
-	}
-	for _, p := range m.Pairs {
-		x.rehearsedPair(what, p)
-	}
-}
-
-// proberOf is Source, but for hosts of which it is known already that nobody answers.
-func (x *examination) proberOf(ctx context.Context, h delegation.Host) (Prober, error) {
-	for _, seen := range x.hosts {
-		if seen.Name == h.Name {
-			if err := seen.deaf(); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return x.Source(ctx, h)
-}
-
-// rehearsedPair takes over what real tickets show. What lacks in the attributes the
-// audit has told.
-func (x *examination) rehearsedPair(what string, p PairResult) {
-	tried := true
-	for _, f := range p.Findings {
-		if f.Code == fault.NotChecked {
-			tried = false
-			x.didNot(AreaDirectory, what, p.Direction.String(), strings.TrimSpace(f.Message[strings.LastIndex(f.Message, ": ")+1:]))
-			continue
-		}
-		if !x.told(f) {
-			f.ReadFrom, f.ReadAt = "the domain controller, by real requests", x.Now().UTC()
-			x.add(f)
-		}
-	}
-	if tried {
-		x.did(AreaDirectory, what, p.Direction.String())
-	}
 }

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -28,6 +29,7 @@ type resident struct {
 	api   look.Port
 	alive bool   // a port answers, one way or the other
 	who   string // name of the host whose agent answers, "" when none does
+	hangs bool   // takes connections and says nothing
 	hello Hello
 	at    time.Time // of this machine's clock, when it said so
 }
@@ -190,11 +192,7 @@ var otherPorts = []uint16{6600, 5985, 445, 22}
 func (x *examination) resident(ctx context.Context, a netip.Addr) resident {
 	r := resident{api: x.Machine.Port(ctx, a, portAPI)}
 	if r.api.State == look.Open && x.Hello != nil {
-		ctx, cancel := context.WithTimeout(ctx, agentWait)
-		defer cancel()
-		if hello, err := x.Hello(ctx, netip.AddrPortFrom(a, portAPI)); err == nil {
-			r.hello, r.who, r.at = hello, shortName(hello.Host), x.Now()
-		}
+		x.greet(ctx, &r)
 	}
 	if r.alive = r.api.Answers(); r.alive {
 		return r
@@ -207,6 +205,29 @@ func (x *examination) resident(ctx context.Context, a netip.Addr) resident {
 	each(index, func(i int) { answers[i] = x.Machine.Port(ctx, a, otherPorts[i]).Answers() })
 	r.alive = slices.Contains(answers, true)
 	return r
+}
+
+// greet asks who is there. An agent that says nothing is asked once more: it may have
+// had a busy moment.
+func (x *examination) greet(ctx context.Context, r *resident) {
+	for range 2 {
+		attempt, cancel := context.WithTimeout(ctx, x.agentWait())
+		hello, err := x.Hello(attempt, r.api.Address)
+		cancel()
+		if err == nil {
+			r.hello, r.who, r.at, r.hangs = hello, shortName(hello.Host), x.Now(), false
+			return
+		}
+		if r.hangs = silent(err) && ctx.Err() == nil; !r.hangs {
+			return
+		}
+	}
+}
+
+// silent says that an attempt ended because nothing came, and for no other reason.
+func silent(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return fault.Is(err, fault.Deadline) || errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // verdict on one address of a host.

@@ -37,7 +37,7 @@ var refusals = []fault.Code{fault.DelegationMissing, fault.DelegationNoStorage, 
 func withRefusals(more ...fault.Code) []fault.Code { return slices.Concat(more, refusals) }
 
 // unanswered is what an agent looks like that cannot be talked to.
-var unanswered = []fault.Code{fault.HostSilent, fault.PortClosed, fault.PortFiltered, fault.AgentUnreachable, fault.HostUnknown, fault.MigrationPort, fault.NotChecked}
+var unanswered = []fault.Code{fault.HostSilent, fault.PortClosed, fault.PortFiltered, fault.AgentHangs, fault.AgentUnreachable, fault.HostUnknown, fault.MigrationPort, fault.NotChecked}
 
 // elsewhere is what comes of an address that is another machine's.
 var elsewhere = slices.Concat(unanswered, refusals, []fault.Code{fault.AuthRefused, fault.KeytabStale, fault.BindingMismatch, fault.ClockSkew, fault.VersionsDiffer,
@@ -93,6 +93,7 @@ var relations = []relation{
 	{fault.MigrationPortUnbound, sameHost, []fault.Code{fault.MigrationPort, fault.PortClosed, fault.NoCommonNetwork}},
 	{fault.PortClosed, sameHost, []fault.Code{fault.AgentUnreachable, fault.MigrationPort, fault.NotChecked}},
 	{fault.PortFiltered, sameHost, []fault.Code{fault.AgentUnreachable, fault.MigrationPort, fault.NotChecked}},
+	{fault.AgentHangs, sameHost, []fault.Code{fault.AgentUnreachable, fault.MigrationPort, fault.NotChecked, fault.PeerSilent, fault.Deadline}},
 	{fault.AgentUnreachable, sameHost, []fault.Code{fault.MigrationPort, fault.NotChecked}},
 }
 

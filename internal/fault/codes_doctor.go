@@ -19,6 +19,7 @@ const (
 	HostSilent    Code = "host-silent"
 	PortClosed    Code = "port-closed"
 	PortFiltered  Code = "port-filtered"
+	AgentHangs    Code = "agent-hangs"
 	KDCWithoutTCP Code = "kdc-without-tcp"
 
 	RealmMapping       Code = "realm-mapping-wrong"
@@ -97,6 +98,10 @@ var doctorCodes = []Entry{
 		"{name} answers, but not on {port} ({address}), {service}: {reason}",
 		"The machine is there and packets to this port get lost, so a firewall on the way or on the machine drops them. A service that does not run would refuse.",
 		"open the port there: `{command}`"},
+	{AgentHangs, ClassUnavailable, 0, "The agent hangs",
+		"the agent of {name} takes connections on {port} ({address}) and does not answer",
+		"The system accepts the connection, and droverd behind it says nothing: it is stopped, or waits for something that does not come, such as storage that is gone. A port that is closed would refuse, and one that is filtered would not connect.",
+		"on {host} look at what it said last, then start it anew: `journalctl -u droverd -n 100`, `systemctl restart droverd`"},
 	{KDCWithoutTCP, ClassUnavailable, 0, "Kerberos over UDP only",
 		"{name} answers Kerberos over UDP and not over TCP ({reason})",
 		"Tickets carry the groups of their owner and do not fit a datagram: the controller answers that they are too big, and the program has to ask over TCP. Small requests work, sign-ins of users in many groups fail.",

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"drover/internal/fault"
@@ -127,9 +128,13 @@ func network() []Case {
 	drop6600, pass6600 := drop(lab.HV02, "tcp", "6600")
 	stop := func(ctx context.Context, w *World) error { _, err := w.StopAgent(ctx, lab.HV02); return err }
 	start := func(ctx context.Context, w *World) error { return w.StartAgent(ctx, lab.HV02) }
+	signal := func(number syscall.Signal) func(context.Context, *World) error {
+		return func(ctx context.Context, w *World) error { return w.Member(lab.HV02).Signal(ctx, lab.AgentService, number) }
+	}
 	const firewall = "a firewall is not the doctor's"
 	return []Case{
 		{Name: "network: 6601 closed", Want: fault.PortClosed, On: lab.HV02, Break: stop, Restore: start, Person: "the lab's hosts have no systemd"},
+		{Name: "network: agent hangs", Want: fault.AgentHangs, On: lab.HV02, Break: signal(syscall.SIGSTOP), Restore: signal(syscall.SIGCONT), Person: "the lab's hosts have no systemd"},
 		{Name: "network: 6601 filtered", Want: fault.PortFiltered, On: lab.HV02, Break: drop6601, Restore: pass6601, Person: firewall},
 		{Name: "network: 6600 filtered", From: lab.HV01, Want: fault.PortFiltered, On: lab.HV02, Break: drop6600, Restore: pass6600, Person: firewall},
 		{Name: "network: 6600 refused", From: lab.HV01, Want: fault.PortClosed, On: lab.HV02,
