@@ -124,6 +124,13 @@ func (p *program) flag(f *pflag.Flag) cobra.CompletionFunc {
 // the verb itself. An agent that does not answer in time, or not to this user,
 // leaves the word as it was typed: a shell has no place for an error.
 func (p *program) asked(ask func(context.Context, agent) ([]string, error)) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		return p.askedAt(targetOf(cmd), ask)(cmd, args, typed)
+	}
+}
+
+// askedAt is asked with the agent said.
+func (p *program) askedAt(t target, ask func(context.Context, agent) ([]string, error)) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 		const nothing = cobra.ShellCompDirectiveNoFileComp
 		parent := cmd.Context()
@@ -133,7 +140,7 @@ func (p *program) asked(ask func(context.Context, agent) ([]string, error)) cobr
 		ctx, cancel := context.WithTimeout(parent, completionTime)
 		defer cancel()
 		var found []string
-		err := p.with(ctx, targetOf(cmd), func(a agent) (err error) {
+		err := p.with(ctx, t, func(a agent) (err error) {
 			found, err = ask(ctx, a)
 			return err
 		})

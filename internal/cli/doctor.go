@@ -16,6 +16,7 @@ type doctorOptions struct {
 	directory                         directoryFlags
 	pairs                             []string
 	operator, explain, report, saveTo string
+	vm, event                         string
 	fix, yes                          bool
 }
 
@@ -35,6 +36,14 @@ where an agent answers; nothing is moved. No agent is needed for the directory a
 the network, so that it serves Hyper-V hosts, too; what could not be looked at is
 listed, and has not passed.
 
+With --vm also what "drover compare" says is in the way of a move of that VM, in the
+directions from the host that has it, which is found by itself. Options of "drover
+move" that cure are tried, until nothing is left that an option cures.
+
+With --from-event the look begins with an entry of a host's event log, by the number
+that "drover events" shows as SEQ: of the host that is named, or of this one. Which
+hosts, which operator and which VM it is about is taken from the entry.
+
 With --fix the changes to delegation, service names and hosts' settings are
 shown, asked about, made, and looked at again. The rest needs a person.
 
@@ -43,6 +52,8 @@ was found.`,
 		Example: `  drover doctor
   drover doctor HV01 HV02
   drover doctor HV01:HV02 --operator alice
+  drover doctor --vm APP01 HV01 HV02
+  drover doctor --from-event 217 HV01
   drover doctor HV01 HV02 --report findings.html
   drover doctor HV01 HV02 --fix
   drover doctor --explain 0x8009030E`,
@@ -54,19 +65,22 @@ was found.`,
 	f := cmd.Flags()
 	o.directory.add(f)
 	f.StringArrayVar(&o.pairs, "pair", nil, "look at the `direction` SOURCE:DESTINATION; may be repeated")
+	f.StringVar(&o.vm, "vm", "", "compare the VM of this `name` or UUID, too, between the hosts; without a host, from the one that has it")
+	f.StringVar(&o.event, "from-event", "", "look for the cause of an entry of the event log, by its `number` (SEQ of \"drover events\")")
 	f.StringVar(&o.operator, "operator", "", "`principal` who moves (default: you)")
 	f.StringVar(&o.explain, "explain", "", "explain a `text` instead: a code, a number or a message that somebody saw")
 	f.StringVar(&o.report, "report", "", "also write a page to hand on to `FILE`, HTML that needs nothing else")
 	f.BoolVar(&o.fix, "fix", false, "make the changes that Drover can make, after showing them, and look again")
 	f.BoolVar(&o.yes, "yes", false, "with --fix, do not ask")
 	f.StringVar(&o.saveTo, "baseline", "", "with --fix, `FILE` for the old values; default: a new one in $XDG_STATE_HOME/drover")
+	p.completeDoctor(cmd)
 	return cmd
 }
 
 func (p *program) runDoctor(ctx context.Context, o doctorOptions, args []string) error {
 	if o.explain != "" {
-		if len(args) > 0 || len(o.pairs) > 0 || o.fix || o.report != "" {
-			return misuse("--explain is about a text, and goes with no host, --fix or --report")
+		if len(args) > 0 || len(o.pairs) > 0 || o.fix || o.report+o.vm+o.event != "" {
+			return misuse("--explain is about a text, and goes with no host, --vm, --from-event, --fix or --report")
 		}
 		return p.explainText(o.explain)
 	}
@@ -74,6 +88,9 @@ func (p *program) runDoctor(ctx context.Context, o doctorOptions, args []string)
 		return misuse("--yes and --baseline are for --fix; without it nothing is changed")
 	}
 	q, err := o.question(args)
+	if err == nil && o.event != "" {
+		q, err = p.fromEvent(ctx, o, args)
+	}
 	if err != nil {
 		return err
 	}
@@ -97,7 +114,7 @@ func (p *program) progress(step string) {
 
 // question is what the arguments ask.
 func (o *doctorOptions) question(args []string) (doctor.Question, error) {
-	q := doctor.Question{Operator: o.operator}
+	q := doctor.Question{Operator: o.operator, VM: o.vm}
 	hosts, directions, err := hostsOrDirections(args)
 	if err != nil {
 		return q, err
@@ -120,7 +137,7 @@ func (o *doctorOptions) question(args []string) (doctor.Question, error) {
 		}
 	}
 	q.Hosts = hosts
-	if len(q.Hosts) == 0 && len(q.Pairs) == 0 && isHost() {
+	if len(q.Hosts) == 0 && len(q.Pairs) == 0 && q.VM == "" && isHost() {
 		q.Hosts = []string{hereName()}
 	}
 	return q, nil

@@ -16,7 +16,9 @@ import (
 var reportPage string
 
 var reportTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
-	"moment": moment, "evidence": evidenceText, "tool": toolName, "parts": hintParts, "byTool": joined,
+	"moment": moment, "origin": func(o *doctor.Origin) string { return clean(originText(o)) },
+	"onHosts": func(vm *doctor.VM) string { return clean(onHosts(vm)) }, "canMove": func(m doctor.Move) string { return clean(canMove(m)) }, "plan": planText, "clean": clean,
+	"evidence": evidenceText, "tool": toolName, "parts": hintParts, "byTool": joined,
 	"add":  func(i int) int { return i + 1 },
 	"join": func(s []string) string { return strings.Join(s, ", ") },
 }).Parse(reportPage))

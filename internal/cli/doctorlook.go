@@ -39,6 +39,7 @@ func (p *program) newDoctor(f directoryFlags) *doctor.Doctor {
 		}
 	}
 	d.Agent = func(ctx context.Context, host string) (doctor.Agent, error) { return p.agentFor(ctx, d, host) }
+	d.Machines = machines{p, d.Caller == nil}
 	if d.Caller != nil {
 		d.Source = func(_ context.Context, h delegation.Host) (doctor.Prober, error) {
 			return agentProber{p, target{host: reachableName(h), socket: DefaultSocket}}, nil

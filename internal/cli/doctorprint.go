@@ -19,9 +19,17 @@ const inFull = 8
 func printReport(w io.Writer, r *doctor.Report, width int) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n", clean(reportHead(r)))
+	if r.Origin != nil {
+		b.WriteString(wrapped(clean(originText(r.Origin)), "", width))
+	}
 	for i, c := range r.Causes {
 		writeCause(&b, i+1, c, width, i < inFull)
 	}
+	if r.Origin != nil && len(r.Causes) == 0 {
+		b.WriteString("\n")
+		writeLabel(&b, "to do", originAdvice(r.Origin), width)
+	}
+	writeVM(&b, r.VM, width)
 	writeNotChecked(&b, r.NotChecked, width)
 	fmt.Fprintf(&b, "\n%s\n", clean(reportFoot(r)))
 	_, err := io.WriteString(w, b.String())

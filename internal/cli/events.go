@@ -37,7 +37,8 @@ func newEvents(p *program) *cobra.Command {
 		Long: `Show a host's event log: moves with their figures, what was refused and why,
 settings that were changed and by whom, delegation that was used, limits that were
 reached. The newest entries that match are shown, oldest first. What each number
-means is in docs/events.md.
+means is in docs/events.md. SEQ is the number of the entry on that host, from which
+"drover doctor --from-event" goes on.
 
 With --follow it goes on, one line per entry as it comes, with -o json one JSON
 object per line. It runs until SIGINT or SIGTERM, which is a good end.`,
@@ -142,9 +143,9 @@ func (p *program) listEvents(ctx context.Context, a agent, f api.EventFilter) er
 	}
 	rows := make([][]string, 0, len(entries))
 	for _, e := range entries {
-		rows = append(rows, []string{moment(e.Time), strconv.Itoa(int(e.ID)), string(e.Level), e.Message})
+		rows = append(rows, []string{moment(e.Time), strconv.FormatInt(e.Seq, 10), strconv.Itoa(int(e.ID)), string(e.Level), e.Message})
 	}
-	return grid(p.stdout, []string{"TIME", "ID", "LEVEL", "MESSAGE"}, rows)
+	return grid(p.stdout, []string{"TIME", "SEQ", "ID", "LEVEL", "MESSAGE"}, rows)
 }
 
 // followEvents prints what there is, and what comes.
@@ -177,6 +178,6 @@ func (p *program) printEntry(e eventlog.Entry) error {
 		enc.SetEscapeHTML(false)
 		return enc.Encode(e)
 	}
-	_, err := fmt.Fprintf(p.stdout, "%s  %d  %-11s  %s\n", moment(e.Time), e.ID, e.Level, clean(e.Message))
+	_, err := fmt.Fprintf(p.stdout, "%s  %d  %d  %-11s  %s\n", moment(e.Time), e.Seq, e.ID, e.Level, clean(e.Message))
 	return err
 }

@@ -109,3 +109,17 @@ func (f *fakeAgent) WatchEvents(ctx context.Context, q api.EventFilter) iter.Seq
 		}
 	}
 }
+
+// logOnly is an agent of which only the event log is asked.
+type logOnly struct {
+	agent
+	fakeLog *fakeAgent
+}
+
+func (l logOnly) Events(ctx context.Context, q api.EventFilter) ([]eventlog.Entry, error) {
+	return l.fakeLog.Events(ctx, q)
+}
+
+func (l logOnly) WatchEvents(ctx context.Context, q api.EventFilter) iter.Seq2[eventlog.Entry, error] {
+	return l.fakeLog.WatchEvents(ctx, q)
+}

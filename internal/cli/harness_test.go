@@ -44,7 +44,10 @@ func TestMain(m *testing.M) {
 // TEST_SOCKET, so that scripts can have command lines as documents have them.
 func testProgram() *program {
 	p := newProgram(os.Stdin, os.Stdout, os.Stderr)
-	p.tryPort, p.examine = fakePort, fakeExamination
+	p.tryPort = fakePort
+	p.examine = func(ctx context.Context, f directoryFlags, q doctor.Question) (doctor.Report, error) {
+		return fakeExamination(ctx, p, q)
+	}
 	if who := os.Getenv("TEST_PRINCIPAL"); who != "" {
 		p.connect = func(_ context.Context, t target, retrying func(error, time.Duration)) (agent, error) {
 			address := cmp.Or(os.Getenv(strings.ToLower(t.host)), t.host)
@@ -57,13 +60,33 @@ func testProgram() *program {
 	return p
 }
 
-// fakeExamination finds what the file of the variable TEST_REPORT holds.
-func fakeExamination(context.Context, directoryFlags, doctor.Question) (r doctor.Report, err error) {
+// fakeExamination finds what the file of the variable TEST_REPORT holds, and what the
+// agents of the question's directions say of its VM.
+func fakeExamination(ctx context.Context, p *program, q doctor.Question) (r doctor.Report, err error) {
 	if path := os.Getenv("TEST_REPORT"); path != "" {
 		var raw []byte
 		if raw, err = os.ReadFile(path); err == nil {
 			err = json.Unmarshal(raw, &r)
 		}
+	}
+	if q.VM == "" && q.Origin == nil {
+		return r, err
+	}
+	r.Hosts, r.Pairs, r.Operator, r.Origin, r.Time = q.Hosts, q.Pairs, q.Operator, q.Origin, start
+	if q.VM != "" {
+		r.VM = &doctor.VM{Name: q.VM}
+	}
+	for _, d := range q.Pairs {
+		m := machines{p, false}
+		if has, err := m.Has(ctx, d.Source, q.VM); err != nil || !has {
+			return r, err
+		}
+		move, err := m.Compare(ctx, q.VM, d.Source, d.Destination)
+		if err != nil {
+			return r, err
+		}
+		move.Source, move.Destination = d.Source, d.Destination
+		r.VM.Hosts, r.VM.Moves = append(r.VM.Hosts, d.Source), append(r.VM.Moves, move)
 	}
 	return r, err
 }

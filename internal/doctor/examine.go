@@ -40,6 +40,8 @@ type Doctor struct {
 	Agent func(ctx context.Context, host string) (Agent, error)
 	// Source gives the prober of a host, with which delegation is rehearsed.
 	Source func(ctx context.Context, h delegation.Host) (Prober, error)
+	// Machines asks about VMs.
+	Machines Machines
 	// AgentWait is how long an agent's answer is waited for; 0 is 5 s.
 	AgentWait time.Duration
 	Now       func() time.Time // nil is time.Now
@@ -99,6 +101,9 @@ type examination struct {
 	deafLDAP       bool
 	hosts          []*seenHost
 	pairs          []delegation.Direction
+	// vm is what is told of the VM, and where what is known of its whereabouts.
+	vm    *VM
+	where machineIs
 
 	mu         sync.Mutex
 	found      []finding.Finding
@@ -133,10 +138,12 @@ func (d *Doctor) Examine(ctx context.Context, q Question) (Report, error) {
 	x.chooseHosts()
 	x.step("names, network, clocks and agents")
 	inParallel(x.lookAtControllers, x.lookAtHosts, x.checkOperator, x.checkKeytab, x.checkKrb5Conf)(ctx)
+	x.findVM(ctx)
 	x.judgeDirectory()
 	x.compareHosts(ctx)
 	x.step("delegation, with real tickets")
 	x.rehearse(ctx)
+	x.compareVM(ctx)
 	if ctx.Err() != nil {
 		return Report{}, context.Cause(ctx)
 	}
@@ -268,7 +275,8 @@ func sayOnce(fs []finding.Finding) (out []finding.Finding) {
 // report puts everything together.
 func (x *examination) report() Report {
 	r := Report{Time: x.started.UTC(), Seconds: x.Now().Sub(x.started).Seconds(), Machine: x.Here, Domain: x.Domain,
-		Operator: x.operator(), Hosts: []string{}, Pairs: x.pairs, Checked: x.checked, NotChecked: x.notChecked}
+		Operator: x.operator(), Hosts: []string{}, Pairs: x.pairs, Checked: x.checked, NotChecked: x.notChecked,
+		Origin: x.q.Origin, VM: x.vm}
 	if x.snap != nil {
 		r.Server, r.Domain = x.snap.Root.Server, x.snap.Root.Domain
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"drover/internal/delegation"
@@ -42,6 +43,11 @@ func (x *examination) rehearse(ctx context.Context) {
 		return
 	}
 	for _, p := range m.Pairs {
+		if x.vm != nil && !slices.ContainsFunc(x.pairs, func(d delegation.Direction) bool {
+			return sameHostName(d.Source, p.Source) && sameHostName(d.Destination, p.Destination)
+		}) {
+			continue // not from where the VM is
+		}
 		x.rehearsedPair(what, p)
 	}
 }

@@ -15,6 +15,11 @@ type Question struct {
 	Pairs []delegation.Direction
 	// Operator is who moves, a principal or an account name; "" is whoever asks.
 	Operator string
+	// VM is compared between the hosts, in the directions that begin where it is; "" for
+	// none. Without Hosts and Pairs, those are all directions from there.
+	VM string
+	// Origin is the event that the question was made from; nil for none.
+	Origin *Origin
 	// Progress is told what is looked at next, from any goroutine; it may be nil.
 	Progress func(step string)
 }
@@ -56,6 +61,8 @@ type Report struct {
 	Operator string                 `json:"operator,omitempty"`
 	Hosts    []string               `json:"hosts"`
 	Pairs    []delegation.Direction `json:"pairs"`
+	Origin   *Origin                `json:"event,omitempty" doc:"what it began with"`
+	VM       *VM                    `json:"vm,omitempty"`
 
 	Causes     []Cause `json:"causes" doc:"findings, the one to begin with first"`
 	Checked    []Check `json:"checked"`

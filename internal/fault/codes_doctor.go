@@ -34,6 +34,8 @@ const (
 	PerformanceDiffers    Code = "performance-differs"
 	LimitZero             Code = "migration-limit-zero"
 	VersionsDiffer        Code = "agent-versions-differ"
+
+	EventUnknown Code = "event-unknown"
 )
 
 var doctorCodes = []Entry{
@@ -152,4 +154,8 @@ var doctorCodes = []Entry{
 		"droverd is {have} on {host} and {want} on {peer}",
 		"Versions that are apart can move VMs to each other as long as they share a protocol; what is new in one of them is not used.",
 		"update the older one; `drover host show --host {host}` shows its version"},
+	{EventUnknown, ClassNotFound, 0, "No such entry of the event log",
+		"the event log of {host} has no entry {event}",
+		"The number is that of one entry on that host, not that of a kind of event. Old entries are removed after a time, and every host counts by itself.",
+		"see the entries with their numbers (SEQ): `drover events --host {host}`"},
 }

@@ -13,7 +13,7 @@ import (
 var ofEachKind = regexp.MustCompile(`^(service names: escaped twin missing|service names: twice, on a disabled account|delegation: only short names|` +
 	`delegation: on a user's account|account: disabled|key: older than the directory's|operator: sensitive|clock: controller ten minutes ahead|` +
 	`service record: LDAP missing|realm: hosts assigned to another|names: the address of another host|names: hosts file overrides|` +
-	`network: 6601 filtered|network: 6600 refused|settings: authentication differs)$`)
+	`network: 6601 filtered|network: agent hangs|network: 6600 refused|settings: authentication differs)$`)
 
 // TestDoctor breaks one thing after the other; the doctor names it and nothing else, and
 // what it proposes cures it.
@@ -29,6 +29,7 @@ func TestDoctor(t *testing.T) {
 			t.Errorf("not checked on a healthy lab: %+v", c)
 		}
 	}
+	t.Run("a VM and an event", s.aboutVM)
 	for _, c := range doctor.Cases() {
 		if !ofEachKind.MatchString(c.Name) {
 			continue
