@@ -166,16 +166,38 @@ func (s *source) confirm(ctx context.Context) error {
 	remembering.Go(s.remember)
 	defer remembering.Wait()
 	if s.out != nil {
-		cookie, err := s.admitCookie(ctx, s.outcome.Cookie)
-		if err == nil {
-			err = s.out.Confirm(ctx, cookie, false)
+		if err := s.endSource(ctx); err != nil {
+			return err
 		}
-		if err != nil {
-			s.log.Warn("libvirt's confirm failed; removing the domain instead", "error", err)
-		}
-		_ = s.out.Close()
 	}
 	return s.insist(ctx, s.removeSource)
+}
+
+// endSource ends the source's guest. Its guard is not lifted before: whoever waits to
+// resume the guest would be next.
+func (s *source) endSource(ctx context.Context) error {
+	cookie, err := s.admitCookie(ctx, s.outcome.Cookie)
+	if err != nil {
+		s.log.Warn("the destination's cookie is not used", "error", err)
+	}
+	if err := s.out.Confirm(ctx, cookie, false); err != nil {
+		s.log.Warn("libvirt's confirm failed; removing the domain instead", "error", err)
+		if err := s.insist(ctx, s.destroySource); err != nil {
+			return err
+		}
+	}
+	return s.out.Close()
+}
+
+func (r *run) destroySource(ctx context.Context) error {
+	if err := r.m.opt.Hypervisor.Destroy(ctx, r.rec.UUID); err != nil && !fault.Is(err, fault.VMNotFound) {
+		return r.confirmFailed(err)
+	}
+	return nil
+}
+
+func (r *run) confirmFailed(err error) error {
+	return fault.Wrap(err, fault.ConfirmFailed, r.m.opt.Host, "vm", r.rec.VM, "destination", r.rec.Peer)
 }
 
 // finally closes what confirm took off the undo list.
@@ -187,10 +209,7 @@ func (s *source) finally() {
 
 // removeSource makes sure that the domain and the moved files are gone.
 func (r *run) removeSource(ctx context.Context) error {
-	h := r.m.opt.Hypervisor
-	fail := func(err error) error {
-		return fault.Wrap(err, fault.ConfirmFailed, r.m.opt.Host, "vm", r.rec.VM, "destination", r.rec.Peer)
-	}
+	h, fail := r.m.opt.Hypervisor, r.confirmFailed
 	d, err := h.Domain(ctx, r.rec.UUID)
 	switch {
 	case fault.Is(err, fault.VMNotFound):
@@ -198,8 +217,8 @@ func (r *run) removeSource(ctx context.Context) error {
 		return fail(err)
 	default:
 		if d.State != virt.Shutoff {
-			if err := h.Destroy(ctx, r.rec.UUID); err != nil && !fault.Is(err, fault.VMNotFound) {
-				return fail(err)
+			if err := r.destroySource(ctx); err != nil {
+				return err
 			}
 		}
 		if err := h.Undefine(ctx, r.rec.UUID); err != nil && !fault.Is(err, fault.VMNotFound) {

@@ -6,8 +6,6 @@ import (
 	"time"
 
 	lv "github.com/digitalocean/go-libvirt"
-
-	"drover/internal/fault"
 )
 
 // guardPause is how long Guard waits for libvirt to see the end of a connection before
@@ -82,29 +80,25 @@ func (o *Outgoing) beginAgain(ctx context.Context) error {
 func (o *Outgoing) stands(ctx context.Context) (died bool, err error) {
 	err = o.c.call(ctx, func(l *lv.Libvirt) error {
 		state, reason, err := l.DomainGetState(o.dom, 0)
-		if err != nil || lv.DomainState(state) == lv.DomainPaused {
+		if err != nil {
 			return err
+		}
+		// libvirt gives any other reason to whoever ran since, and was paused again.
+		why := lv.DomainPausedReason(reason)
+		if lv.DomainState(state) == lv.DomainPaused && (why == lv.DomainPausedMigration || o.p.Paused && why == lv.DomainPausedUser) {
+			return nil
 		}
 		if died = lv.DomainState(state) == lv.DomainShutoff && lv.DomainShutoffReason(reason) == lv.DomainShutoffCrashed; died {
 			return nil
 		}
-		word, _ := convertState(state, reason)
-		return fmt.Errorf("it is %s, not paused for the switch-over", word)
+		word, because := convertState(state, reason)
+		return fmt.Errorf("it is %s (%s), not paused for the switch-over", word, because)
 	})
 	return died, err
 }
 
-// leaveGuard is Confirm after Guard. The guest is ended before the guard is: whoever
-// wanted to resume it, and had to wait, comes too late.
-func (o *Outgoing) leaveGuard(ctx context.Context, cancelled bool) error {
-	if !cancelled {
-		err := o.h.Destroy(ctx, o.p.UUID)
-		o.c.close()
-		if fault.Is(err, fault.VMNotFound) {
-			return nil
-		}
-		return err
-	}
+// cancelGuard is Confirm(cancelled) after Guard.
+func (o *Outgoing) cancelGuard(ctx context.Context) error {
 	o.c.close()
 	if o.p.Paused {
 		return nil

@@ -272,7 +272,8 @@ func (o *Outgoing) abort(ctx context.Context) error {
 // Confirm ends the migration at the source: without cancelled the domain is
 // stopped and undefined, with cancelled the guest runs on. It takes a second
 // or two, as it waits for QEMU to end. It waits for a Perform in flight.
-// After Guard the domain's definition stays.
+// After Guard libvirt does all the same, since a migration that begins may go on to
+// this: unlike Destroy it leaves the owners and labels of shared disks to the destination.
 //
 // libvirt takes it from this connection only: after a restart of the agent,
 // Destroy and Undefine take its place, or Resume.
@@ -287,8 +288,8 @@ func (o *Outgoing) Confirm(ctx context.Context, cookie []byte, cancelled bool) e
 		return err
 	}
 	defer leave()
-	if o.guarded {
-		return o.h.domainError(o.leaveGuard(cctx, cancelled), o.p.Name, "confirm migration of")
+	if o.guarded && cancelled {
+		return o.h.domainError(o.cancelGuard(cctx), o.p.Name, "confirm migration of")
 	}
 	err = o.c.call(cctx, func(l *lv.Libvirt) error {
 		return l.DomainMigrateConfirm3Params(o.dom, o.p.typed(), cookie, uint32(o.p.flags()), boolInt(cancelled))

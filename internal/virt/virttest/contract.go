@@ -30,6 +30,7 @@ func RunContract(t *testing.T, makePair func(testing.TB) Pair) {
 		"source lost after Perform":         contractLostAfterPerform,
 		"source lost after Finish":          contractLostAfterFinish,
 		"a move under guard":                contractGuarded,
+		"ended under guard":                 contractGuardedEnded,
 		"cancelled under guard":             contractGuardedCancelled,
 		"source lost under guard":           contractGuardedLost,
 		"both lost after Perform":           contractBothLost,
@@ -177,9 +178,22 @@ func contractGuarded(f *flow) {
 	f.expect(f.p.Destination, virt.Running, "")
 	f.expect(f.p.Source, virt.Paused, "migration-out")
 	f.must(f.out.Confirm(f.ctx, f.cookie, false))
+	f.expect(f.p.Source, "", "")
+}
+
+// contractGuardedEnded: libvirt lets the guest be ended under guard, whatever became of
+// the cookie for Confirm.
+func contractGuardedEnded(f *flow) {
+	f.perform()
+	f.must(f.out.Guard(f.ctx))
+	var err error
+	f.cookie, err = f.in.Finish(f.ctx, f.cookie, false)
+	f.must(err)
+	f.must(f.p.Source.Destroy(f.ctx, f.p.Params.UUID), f.out.Close())
 	f.expect(f.p.Source, virt.Shutoff, "")
 	f.must(f.p.Source.Undefine(f.ctx, f.p.Params.UUID, true))
 	f.expect(f.p.Source, "", "")
+	f.expect(f.p.Destination, virt.Running, "")
 }
 
 func contractGuardedCancelled(f *flow) {

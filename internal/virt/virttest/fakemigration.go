@@ -129,8 +129,6 @@ func (o *fakeOutgoing) Confirm(ctx context.Context, _ []byte, cancelled bool) er
 				d.d.State, d.d.Reason = virt.Paused, "user"
 			}
 			d.guarded = false
-		case d.guarded:
-			d.d.State, d.d.Reason, d.d.Job, d.guarded = virt.Shutoff, "", "", false
 		default:
 			delete(o.h.doms, o.p.UUID)
 		}
