@@ -45,14 +45,30 @@ func (x *examination) findVM(ctx context.Context) {
 	if len(x.q.Hosts) > 0 || len(x.q.Pairs) > 0 || len(x.where.on) == 0 {
 		return
 	}
-	here := func(d delegation.Direction) bool {
-		return slices.ContainsFunc(x.vm.Hosts, func(name string) bool { return sameHostName(name, d.Source) })
+	x.pairs = slices.DeleteFunc(x.pairs, func(d delegation.Direction) bool { return !x.hasVM(d.Source) })
+	x.found = slices.DeleteFunc(x.found, x.elsewhereThanVM)
+}
+
+func (x *examination) hasVM(host string) bool {
+	return slices.ContainsFunc(x.vm.Hosts, func(name string) bool { return sameHostName(name, host) })
+}
+
+// elsewhereThanVM is a finding of a direction that does not begin at the VM's host, or
+// of what only the other end of a direction needs.
+func (x *examination) elsewhereThanVM(f finding.Finding) bool {
+	if d := direction(f); d != (delegation.Direction{}) {
+		return !x.hasVM(d.Source)
 	}
-	x.pairs = slices.DeleteFunc(x.pairs, func(d delegation.Direction) bool { return !here(d) })
-	x.found = slices.DeleteFunc(x.found, func(f finding.Finding) bool {
-		d := direction(f)
-		return d != (delegation.Direction{}) && !here(d)
-	})
+	sets := func(flag string) bool {
+		return slices.ContainsFunc(f.Fix, func(c finding.Command) bool { return strings.Contains(c.Line, " --"+flag+" ") })
+	}
+	switch f.Code {
+	case fault.TransitionMissing:
+		return !x.hasVM(f.Host)
+	case fault.MigrationDisabled:
+		return sets("outgoing") && !x.hasVM(f.Host) || sets("incoming") && len(x.vm.Hosts) == 1 && x.hasVM(f.Host)
+	}
+	return false
 }
 
 func (x *examination) askForVM(ctx context.Context, h *seenHost) {

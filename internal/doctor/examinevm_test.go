@@ -196,9 +196,23 @@ func TestVMByItselfLeavesOtherDirectionsOut(t *testing.T) {
 		f.Source, f.Destination = d.Source, d.Destination
 		x.add(f)
 	}
+	for _, h := range []string{"HV01", "HV02"} { // a source needs this, a destination does not
+		f := finding.New(finding.Error, h+"$", fault.New(fault.TransitionMissing, h, "account", h))
+		f.Host = h
+		x.add(f)
+		for _, flag := range []string{"outgoing", "incoming"} {
+			f := finding.New(finding.Error, h, fault.New(fault.MigrationDisabled, h, "direction", flag))
+			f.Host, f.Fix = h, []finding.Command{{Tool: finding.Drover, Line: "drover host set --host " + h + " --" + flag + " on"}}
+			x.add(f)
+		}
+	}
 	x.lookAtVM(t)
-	if len(x.found) != 1 || x.found[0].Source != "HV01" || len(x.pairs) != 2 {
-		t.Errorf("%+v, %v", x.found, x.pairs)
+	var left []string
+	for _, f := range x.found {
+		left = append(left, f.Message)
+	}
+	if len(left) != 4 || x.found[0].Source != "HV01" || x.found[1].Host != "HV01" || !strings.Contains(left[2], "HV01 has outgoing") || !strings.Contains(left[3], "HV02 has incoming") || len(x.pairs) != 2 {
+		t.Errorf("%q, %v", left, x.pairs)
 	}
 }
 
