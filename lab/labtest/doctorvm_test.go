@@ -29,11 +29,11 @@ func (s *site) aboutVM(t *testing.T) {
 	if r.VM == nil || !slices.Equal(r.VM.Hosts, []string{lab.HV01}) || len(r.VM.Moves) != 2 {
 		t.Fatalf("%+v\n%+v", r.VM, r)
 	}
-	byHost := map[string][]fault.Code{} // the unjoined host is among those of the domain
+	byHost := map[string][]fault.Code{} // destination and host; the unjoined host is among those of the domain
 	for _, c := range r.Causes {
 		byHost[c.Destination+c.Host] = append(byHost[c.Destination+c.Host], c.Code)
 	}
-	if s := []fault.Code{fault.StorageNotIncluded}; !slices.Equal(byHost["HV02HV02"], s) || !slices.Equal(byHost["HV03HV03"], s) ||
+	if s := []fault.Code{fault.StorageNotIncluded}; !slices.Equal(byHost["HV02HV01"], s) || !slices.Equal(byHost["HV03HV01"], s) ||
 		slices.Contains(byHost["HV04"], fault.TransitionMissing) || !slices.Contains(byHost["HV04"], fault.HostSilent) {
 		t.Errorf("%v\n%+v", byHost, r.Causes)
 	}
