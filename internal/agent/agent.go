@@ -91,13 +91,14 @@ func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.H
 	registry.MustRegister(coder.metrics()...)
 	events := newRecorder(cfg, kept.get, journal, o.Log, o.Now, registry)
 	reasons := &explainer{kerberos: kerberos, log: o.Log}
+	connector := &connector{host: cfg.Host, settings: kept.get, kerberos: kerberos, now: o.Now,
+		explain: reasons.explain, pacer: pacer, coder: coder, have: stream.Interfaces}
 	moves := move.NewManager(move.Options{
 		Host: cfg.Host, RunDir: cfg.RunDir, Settings: kept.get, Roots: cfg.Storage.Roots,
 		Hypervisor: hypervisor{Host: local, cfg: cfg, roots: disks.roots.Dirs()}, Storage: disks, Seeds: disks.seeds, Store: journal, Log: o.Log, Inject: o.Inject, LibvirtGrace: 3 * o.LibvirtTimeout,
 		Ended:    func(rec move.Record) { metrics.observe(rec); events.ended(rec) },
 		Happened: events.happened, Waits: events.waits, Measurer: &measurer{encoders: coder.host.Encoders},
-		Connector: &connector{host: cfg.Host, settings: kept.get, kerberos: kerberos, now: o.Now,
-			explain: reasons.explain, pacer: pacer, coder: coder, have: stream.Interfaces},
+		Connector: connector,
 	})
 	door := &doorman{host: cfg.Host, kerberos: kerberos, roles: roles, moves: moves, events: events, log: o.Log, now: o.Now}
 	listener, err := stream.Listen(ctx, stream.ListenOptions{
@@ -121,9 +122,10 @@ func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.H
 		})
 	server, err := api.NewServer(api.Options{
 		Host: cfg.Host, Version: o.Version, Acceptor: acceptor{kerberos, roles}, LocalMapper: localMapper(cfg.Host, roles, cfg.LocalUsers),
-		Backend: &backend{cfg: cfg, version: o.Version, virt: local, kerberos: kerberos, reasons: reasons, moves: moves, store: journal, listener: listener, settings: kept, events: events, seeds: disks.seeds, log: o.Log},
-		TLS:     &tls.Config{Certificates: []tls.Certificate{identity.Certificate()}},
-		Now:     o.Now, Listen: cfg.API.Listen, Socket: cfg.API.Socket, Log: o.Log, Registry: registry, Refused: events.requestRefused,
+		Backend: &backend{cfg: cfg, version: o.Version, virt: local, kerberos: kerberos, reasons: reasons, moves: moves, store: journal, listener: listener, settings: kept, events: events, seeds: disks.seeds, log: o.Log,
+			connector: connector, looks: make(chan struct{}, looksAtATime)},
+		TLS: &tls.Config{Certificates: []tls.Certificate{identity.Certificate()}},
+		Now: o.Now, Listen: cfg.API.Listen, Socket: cfg.API.Socket, Log: o.Log, Registry: registry, Refused: events.requestRefused,
 	})
 	if err != nil {
 		return err

@@ -35,6 +35,9 @@ type backend struct {
 	events   *recorder
 	seeds    *seed.Shelf
 	log      *slog.Logger
+	// connector and looks are for ProbeNetwork; looks bounds how many go on at a time.
+	connector *connector
+	looks     chan struct{}
 }
 
 // Host describes this host.

@@ -79,7 +79,7 @@ func networkList(ns []netip.Prefix) string {
 // that network's group that work carry the move. When none does, the error is
 // that of all attempts together. groups are not empty.
 func (c *connector) reach(ctx context.Context, destination string, groups []plan.Group) (*reached, error) {
-	r := &reached{opts: stream.DialOptions{Host: c.host, Peer: destination, Remote: netip.AddrPortFrom(netip.Addr{}, cmp.Or(c.port, stream.Port))}}
+	r := &reached{opts: c.dialOptions(destination)}
 	var failures []error
 	for _, g := range groups {
 		usable, failed := c.probe(ctx, r.opts, g.Routes)
@@ -111,6 +111,11 @@ func (c *connector) reach(ctx context.Context, destination string, groups []plan
 		}
 	}
 	return nil, fault.Wrap(errors.Join(failures...), fault.MigrationPort, c.host, "address", strings.Join(addresses, ", "), "ip", ips[0])
+}
+
+// dialOptions are those of all connections to a destination.
+func (c *connector) dialOptions(destination string) stream.DialOptions {
+	return stream.DialOptions{Host: c.host, Peer: destination, Remote: netip.AddrPortFrom(netip.Addr{}, cmp.Or(c.port, stream.Port))}
 }
 
 // reached is a way to the destination.

@@ -102,6 +102,9 @@ type Backend interface {
 	// ProbeDelegation tries whether this host may act for r.Operator, who is set and
 	// whom the caller may name.
 	ProbeDelegation(ctx context.Context, c Caller, r ProbeRequest) ([]doctor.Attempt, error)
+	// ProbeNetwork tries how this host reaches the addresses at which the destination
+	// takes moves, as the caller's move would.
+	ProbeNetwork(ctx context.Context, c Caller, destination string) ([]doctor.Passage, error)
 	// Settings and ChangeSettings: the host's live migration settings; a refused
 	// change is "settings-invalid" or "settings-changed".
 	Settings(ctx context.Context) (settings.Settings, error)

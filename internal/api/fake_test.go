@@ -256,6 +256,10 @@ func (b *backend) ProbeDelegation(_ context.Context, c Caller, r ProbeRequest) (
 	}
 	return out, nil
 }
+func (b *backend) ProbeNetwork(_ context.Context, c Caller, destination string) ([]doctor.Passage, error) {
+	b.note("look at "+destination, c)
+	return nil, nil
+}
 func (b *backend) Health(context.Context) []HealthCheck { return b.health }
 
 // bench is a running server and what it is made of.

@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"drover/internal/doctor"
 	"drover/internal/fault"
 	"drover/internal/record"
 	"drover/internal/wire"
@@ -109,6 +110,14 @@ func (s *Server) operations(a huma.API) {
 	s.settingsOperations(a)
 	s.eventlogOperations(a)
 	guarded(s, a, Operator, op("probe-delegation", "POST /v1/delegation/probe", "Try whether this host may act for an operator"), s.probe)
+	guarded(s, a, Operator, op("probe-network", "POST /v1/network/probe", "Try how this host reaches the addresses at which another takes moves"),
+		func(ctx context.Context, c Caller, in *lookInput) (*body[NetworkProbeResult], error) {
+			passages, err := b.ProbeNetwork(ctx, c, in.Body.Destination)
+			if passages == nil {
+				passages = []doctor.Passage{}
+			}
+			return out(NetworkProbeResult{passages}, err)
+		})
 }
 
 func out[T any](v T, err error) (*body[T], error) { return &body[T]{v}, err }

@@ -61,6 +61,25 @@ func (s *Server) probe(ctx context.Context, c Caller, in *probeInput) (*body[Pro
 	return out(ProbeResult{attempts}, err)
 }
 
+// NetworkProbe asks an agent to try its way to another host. Which addresses are tried
+// the other host decides, whom the agent asks in the caller's name.
+type NetworkProbe struct {
+	Destination string `json:"destination" minLength:"1" maxLength:"255" pattern:"^[A-Za-z0-9._-]+$" doc:"name of the host, such as HV02"`
+}
+
+// NetworkProbeResult is how the ways looked.
+type NetworkProbeResult struct {
+	Passages []doctor.Passage `json:"passages" doc:"one for each address of the networks that a move would choose, the first to be chosen first"`
+}
+
+type lookInput struct{ Body NetworkProbe }
+
+// ProbeNetwork asks the agent to try its way to another host.
+func (c *Client) ProbeNetwork(ctx context.Context, destination string) ([]doctor.Passage, error) {
+	r, err := call[NetworkProbeResult](ctx, c, c.signed, http.MethodPost, "/v1/network/probe", NetworkProbe{Destination: destination})
+	return r.Passages, err
+}
+
 // ProbeDelegation asks the agent to try delegation.
 func (c *Client) ProbeDelegation(ctx context.Context, r ProbeRequest) (ProbeResult, error) {
 	return call[ProbeResult](ctx, c, c.signed, http.MethodPost, "/v1/delegation/probe", r)

@@ -55,7 +55,7 @@ type NetworkAdapter struct {
 	MAC       string         `json:"mac,omitempty"`
 	Addresses []netip.Prefix `json:"addresses"`
 	Up        bool           `json:"up"`
-	SpeedMbps int            `json:"speed_mbps,omitempty" doc:"as the driver says; 0 unknown"`
+	SpeedMbps int            `json:"speed_mbps,omitempty" doc:"as the driver says, of bridges, bonds and VLANs that of what is beneath; 0 unknown"`
 	MTU       int            `json:"mtu"`
 	Kind      string         `json:"kind" doc:"of the link, e.g. device, bridge, veth"`
 	Migration bool           `json:"migration" doc:"has an address on which the host takes migrations"`

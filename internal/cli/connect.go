@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"drover/internal/api"
+	"drover/internal/doctor"
 	"drover/internal/eventlog"
 	"drover/internal/record"
 	"drover/internal/settings"
@@ -43,6 +44,7 @@ type agent interface {
 	Events(ctx context.Context, f api.EventFilter) ([]eventlog.Entry, error)
 	WatchEvents(ctx context.Context, f api.EventFilter) iter.Seq2[eventlog.Entry, error]
 	ProbeDelegation(ctx context.Context, r api.ProbeRequest) (api.ProbeResult, error)
+	ProbeNetwork(ctx context.Context, destination string) ([]doctor.Passage, error)
 	Close() error
 }
 

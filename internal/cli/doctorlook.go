@@ -44,6 +44,7 @@ func (p *program) newDoctor(f directoryFlags) *doctor.Doctor {
 		d.Source = func(_ context.Context, h delegation.Host) (doctor.Prober, error) {
 			return agentProber{p, target{host: reachableName(h), socket: DefaultSocket}}, nil
 		}
+		d.Between = p.between
 	}
 	return d
 }
@@ -104,7 +105,24 @@ func (p *program) agentFor(ctx context.Context, d *doctor.Doctor, host string) (
 	for _, r := range h.Caller.Roles {
 		a.Roles = append(a.Roles, string(r))
 	}
+	adapters, err := c.NetworkAdapters(ctx)
+	if err != nil {
+		return a, nil // it has told what the rest needs
+	}
+	for _, n := range adapters {
+		a.Adapters = append(a.Adapters, doctor.Adapter{Name: n.Name, Addresses: n.Addresses, MTU: n.MTU, SpeedMbps: n.SpeedMbps})
+	}
 	return a, nil
+}
+
+// between has a source's agent try its ways to a destination.
+func (p *program) between(ctx context.Context, source, destination string) ([]doctor.Passage, error) {
+	c, err := p.connect(ctx, target{host: source, socket: DefaultSocket}, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = c.Close() }()
+	return c.ProbeNetwork(ctx, destination)
 }
 
 // helloTimeout bounds the question who an agent is.

@@ -396,4 +396,8 @@ func (f *fakeAgent) ProbeDelegation(_ context.Context, _ api.Caller, r api.Probe
 	return out, f.refusal("probe")
 }
 
+func (f *fakeAgent) ProbeNetwork(context.Context, api.Caller, string) ([]doctor.Passage, error) {
+	return nil, f.refusal("look")
+}
+
 func (f *fakeAgent) Health(context.Context) []api.HealthCheck { return nil }

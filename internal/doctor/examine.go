@@ -40,6 +40,9 @@ type Doctor struct {
 	Agent func(ctx context.Context, host string) (Agent, error)
 	// Source gives the prober of a host, with which delegation is rehearsed.
 	Source func(ctx context.Context, h delegation.Host) (Prober, error)
+	// Between has the agent of a source try its ways to a destination; the names are such
+	// as have a ticket.
+	Between func(ctx context.Context, source, destination string) ([]Passage, error)
 	// Machines asks about VMs.
 	Machines Machines
 	// AgentWait is how long an agent's answer is waited for; 0 is 5 s.
@@ -74,6 +77,8 @@ type Agent struct {
 	Moves, StorageMoves int
 	Roles               []string // of the caller
 	Local               bool     // asked by the local socket, where roles are others
+	// Adapters are its network interfaces, none when it does not tell.
+	Adapters []Adapter
 }
 
 // Bounds of what is done at a time, and of how long a person is kept waiting.
@@ -141,8 +146,8 @@ func (d *Doctor) Examine(ctx context.Context, q Question) (Report, error) {
 	x.findVM(ctx)
 	x.judgeDirectory()
 	x.compareHosts(ctx)
-	x.step("delegation, with real tickets")
-	x.rehearse(ctx)
+	x.step("delegation, with real tickets, and the networks between the hosts")
+	inParallel(x.rehearse, x.between)(ctx)
 	x.compareVM(ctx)
 	if ctx.Err() != nil {
 		return Report{}, context.Cause(ctx)

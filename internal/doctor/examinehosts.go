@@ -16,39 +16,6 @@ import (
 	"drover/internal/settings"
 )
 
-// port tells what is wrong with a port, nothing when it is open. h is nil for what is
-// no host of the question.
-func (x *examination) port(s finding.Severity, h *seenHost, name string, p look.Port, service, command string) {
-	number, address := fmt.Sprintf("TCP port %d", p.Address.Port()), p.Address.Addr().String()
-	var f *fault.Error
-	switch p.State {
-	case look.Open:
-		return
-	case look.Closed:
-		f = fault.New(fault.PortClosed, "", "port", number, "name", name, "address", address, "service", service, "command", command)
-	default:
-		f = fault.New(fault.PortFiltered, "", "port", number, "name", name, "address", address, "service", service, "reason", p.Detail,
-			"command", "nft list ruleset")
-	}
-	x.tell(s, name, f, fmt.Sprintf("%s is %s: %s", p.Address, p.State, p.Detail), here(x.Here), firewall, func(n *finding.Finding) {
-		n.Values = []string{fmt.Sprint(p.Address.Port())}
-		if h == nil {
-			return
-		}
-		n.Host = h.Name
-		if p.State == look.Closed {
-			n.Fix = []finding.Command{shell("systemctl start droverd")}
-		}
-	})
-}
-
-func here(name string) string {
-	if name == "" {
-		return "this machine"
-	}
-	return name
-}
-
 // lookAtPorts says whether the host's management port answers, and if it does not,
 // whether anything does.
 func (x *examination) lookAtPorts(ctx context.Context, h *seenHost) {
@@ -256,7 +223,7 @@ func (x *examination) isEnd(h *seenHost, source bool) bool {
 
 // judgeNetworks tries port 6600 where this machine is in one of the networks.
 func (x *examination) judgeNetworks(ctx context.Context, h *seenHost, from string) {
-	const what = "port 6600"
+	const what = portMigration
 	s := h.agent.Settings
 	var networks []string
 	for _, n := range s.Subnets() {

@@ -242,6 +242,8 @@ func (x *examination) wrongAt(h *seenHost, a netip.Addr, own []netip.Addr) (reas
 		return "the agent there says that it is " + r.who, true
 	case r.alive:
 		return "", false
+	case a.Is6() && r.api.State == look.Unreachable: // from here, where there may be no IPv6
+		return "", false
 	}
 	for other, at := range h.addrs.at {
 		if other != a && strings.EqualFold(at.who, h.Name) {

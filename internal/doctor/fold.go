@@ -95,6 +95,7 @@ var relations = []relation{
 	{fault.PortFiltered, sameHost, []fault.Code{fault.AgentUnreachable, fault.MigrationPort, fault.NotChecked}},
 	{fault.AgentHangs, sameHost, []fault.Code{fault.AgentUnreachable, fault.MigrationPort, fault.NotChecked, fault.PeerSilent, fault.Deadline}},
 	{fault.AgentUnreachable, sameHost, []fault.Code{fault.MigrationPort, fault.NotChecked}},
+	{fault.RouteAsymmetric, sameHost, []fault.Code{fault.MigrationPort, fault.PathMTU}},
 }
 
 // Fold puts findings under those that explain them, and those that are the same but

@@ -45,11 +45,17 @@ func (m Machine) Port(ctx context.Context, a netip.Addr, port uint16) Port {
 		p.State = Open
 		return p
 	}
-	p.Detail = cause(err)
-	if p.State = classify(err); p.State == "" {
-		p.State = Unclear
-	}
+	p.State, p.Detail = Refusal(err)
 	return p
+}
+
+// Refusal tells what the error of a connection says about the port, whoever tried it.
+func Refusal(err error) (PortState, string) {
+	state := classify(err)
+	if state == "" {
+		state = Unclear
+	}
+	return state, cause(err)
 }
 
 // classify tells by the error of a connection or of a datagram.

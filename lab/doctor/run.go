@@ -228,6 +228,9 @@ func (w *World) typeIn(ctx context.Context, c Case, f finding.Command) (string, 
 		line, stdin = "ldapmodify -Q -Y GSSAPI -H ldap://dc1."+lab.Domain, f.Line
 	case finding.Shell:
 		member = c.FixOn
+		if _, host, named := strings.Cut(line, " # on "); named {
+			member = host
+		}
 		stdin = lab.UserPassword + "\n"
 		if strings.HasPrefix(line, "adcli ") {
 			line = strings.ReplaceAll(f.Line, "-U Administrator", "-U Administrator --stdin-password")
