@@ -77,3 +77,23 @@ func TestProbeBoundsWhatIsAskedFor(t *testing.T) {
 		t.Errorf("%v", calls)
 	}
 }
+
+// Of a way to another host nothing can be named but the host: no address, and no port.
+func TestNetworkProbeTakesTheNameOfAHostAlone(t *testing.T) {
+	b := start(t)
+	for body, code := range map[string]int{
+		`{"destination":"HV02"}`: 200, `{"destination":"hv02.example.org"}`: 200, `{}`: 422, `{"destination":""}`: 422, `{"destination":"HV02:22"}`: 422,
+		`{"destination":"[fd00::1]"}`: 422, `{"destination":"a/b"}`: 422, `{"destination":"HV02","addresses":["192.0.2.1:22"]}`: 422,
+		`{"destination":"` + strings.Repeat("x", 256) + `"}`: 422,
+	} {
+		if resp, text := ask(t, b.signed("operator"), "POST", "/v1/network/probe", body, "Content-Type", "application/json"); resp.StatusCode != code {
+			t.Errorf("%s: %s %s", body, resp.Status, text)
+		}
+	}
+	if calls := b.backend.called(); len(calls) != 2 {
+		t.Errorf("%q", calls)
+	}
+	if passages, err := b.client("operator").ProbeNetwork(t.Context(), "HV02"); err != nil || len(passages) != 0 {
+		t.Errorf("%v %v", passages, err)
+	}
+}

@@ -153,6 +153,7 @@ func TestRoles(t *testing.T) {
 		{"GET", "/v1/host", "", 1}, {"GET", "/v1/vms", "", 1}, {"GET", "/v1/vms/X", "", 1}, {"GET", "/v1/moves", "", 1},
 		{"GET", "/v1/moves/M1", "", 1}, {"GET", "/v1/moves/none/events", "", 1}, {"GET", "/v1/tickets", "", 1}, {"GET", "/metrics", "", 1},
 		{"POST", "/v1/moves", start, 2}, {"POST", "/v1/moves/M1/cancel", "", 2}, {"DELETE", "/v1/tickets", "", 2},
+		{"POST", "/v1/network/probe", `{"destination":"HV02"}`, 2},
 		{"POST", "/v1/moves/M1/resolve", keep, 3},
 		{"POST", "/v1/moves", "{not json", 2}, // who may not, learns nothing of the form
 	} {
