@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"drover/internal/delegation"
 	"drover/internal/fault"
 	"drover/internal/finding"
 	"drover/internal/look"
@@ -23,10 +22,6 @@ type way struct {
 	from, to *seenHost
 	Passage
 	asked bool // it is a direction of the question, and not only its way back
-}
-
-func (w way) direction() delegation.Direction {
-	return delegation.Direction{Source: w.from.Name, Destination: w.to.Name}
 }
 
 // seen is the port as the source sees it.
@@ -147,7 +142,7 @@ func (x *examination) routes(ways []way) {
 		}
 		done[route{w.from.Name, *w.Route, w.Network}] = true
 		severity := finding.Warning
-		if slices.ContainsFunc(ways, func(o way) bool { return o.State != look.Open && x.detoured([]way{w}, o) }) {
+		if slices.ContainsFunc(ways, func(o way) bool { return o.State != look.Open && detoured([]way{w}, o) }) {
 			severity = finding.Error
 		}
 		f := fault.New(fault.RouteAsymmetric, w.from.Name, "network", w.Network.String(), "address", w.Destination.Addr().String(),
@@ -190,7 +185,7 @@ func on(host, line string) []finding.Command {
 
 // detoured says that a route past the network explains what a way looks like, at either
 // of its ends.
-func (x *examination) detoured(ways []way, about way) bool {
+func detoured(ways []way, about way) bool {
 	return slices.ContainsFunc(ways, func(w way) bool {
 		return w.Route != nil && w.Network == about.Network &&
 			(w.from == about.from && w.Destination == about.Destination || w.from == about.to && w.Destination.Addr() == about.Source)
@@ -204,14 +199,14 @@ func (x *examination) migrationPorts(ways []way) {
 		if w.State == look.Open || !w.asked {
 			continue
 		}
-		if x.detoured(ways, w) {
+		if detoured(ways, w) {
 			f := fault.New(fault.MigrationPort, w.from.Name, "address", w.Destination.String(), "ip", w.Destination.Addr().String())
 			x.tell(finding.Error, w.from.Name, f, portEvidence(w), "the agent of "+w.from.Name, ofDirection(w))
 			continue
 		}
 		tried, failed := 0, []string{}
 		for _, o := range ways {
-			if o.to == w.to && o.Destination == w.Destination && !x.detoured(ways, o) {
+			if o.to == w.to && o.Destination == w.Destination && !detoured(ways, o) {
 				tried++
 				if o.State == w.State {
 					failed = append(failed, o.from.Name)
