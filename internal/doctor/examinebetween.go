@@ -219,8 +219,7 @@ func (x *examination) migrationPorts(ways []way) {
 
 func (x *examination) migrationPort(ways []way, w way, tried int, failed []string) {
 	p := w.seen()
-	const command = "systemctl status droverd"
-	name := reachable(w.to)
+	command, name := "systemctl status droverd", reachable(w.to)
 	alone := portFault(name, p, "the migration port", command)
 	if x.toldOfPort(alone.Code, w.to, p) {
 		return // by this machine's own look, or for another host
@@ -237,10 +236,15 @@ func (x *examination) migrationPort(ways []way, w way, tried int, failed []strin
 			others = append(others, o.from.Name)
 		}
 	}
-	if len(others) > 0 {
+	if len(others) > 0 { // so the agent listens
 		evidence += "; from " + strings.Join(others, ", ") + " it is open"
+		command = "nft list ruleset"
 	}
-	x.tell(finding.Error, name, portFault(name, p, from, command), evidence, "the agent of "+w.from.Name, firewall, aboutPort(w.to, p), ofDirection(w))
+	x.tell(finding.Error, name, portFault(name, p, from, command), evidence, "the agent of "+w.from.Name, firewall, aboutPort(w.to, p), ofDirection(w), func(n *finding.Finding) {
+		if len(others) > 0 {
+			n.Fix = nil
+		}
+	})
 }
 
 func portEvidence(w way) string { return fmt.Sprintf("%s is %s: %s", w.Destination, w.State, w.Detail) }

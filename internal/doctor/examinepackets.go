@@ -87,7 +87,7 @@ func (x *examination) blackHole(network netip.Prefix, ways []way) {
 // passing is what is known of smaller packets.
 func passing(size int) string {
 	if size == 0 {
-		return "and neither do those that are half as large"
+		return "and neither do smaller ones, but for the smallest"
 	}
 	return fmt.Sprintf("and of %d bytes they do", size)
 }

@@ -8,9 +8,6 @@ import (
 	"drover/lab"
 )
 
-// ofMember is a member's last byte in every network.
-var ofMember = map[string]int{lab.HV01: 11, lab.HV02: 12, lab.HV03: 13}
-
 // rule adds a rule to what a member lets in, and takes it away.
 func rule(member, match string) (change, restore func(context.Context, *World) error) {
 	return shell(member, "iptables -A INPUT %s", match), shell(member, "iptables -D INPUT %s", match)
@@ -24,8 +21,10 @@ func swallow(members ...string) (change, restore func(context.Context, *World) e
 		c, r := rule(m, fmt.Sprintf("-i %s -m length --length 1301:65535 -j DROP", lab.Migration))
 		changes, restores = append(changes, c), append(restores, r)
 	}
-	for m := range ofMember {
-		restores = append(restores, command(m, "ip", "link", "set", "dev", string(lab.Migration), "mtu", "1500"))
+	for _, m := range lab.DefaultHosts() {
+		// Packets reach the rules as they are on a wire, and not many together in one.
+		changes = append(changes, command(m, "ip", "link", "set", "dev", string(lab.Migration), "gso_max_segs", "1"))
+		restores = append(restores, command(m, "ip", "link", "set", "dev", string(lab.Migration), "mtu", "1500", "gso_max_segs", "65535"))
 	}
 	return all(changes...), all(restores...)
 }
