@@ -32,6 +32,8 @@ type connector struct {
 	// have are this host's addresses with their prefix lengths.
 	have func() ([]netip.Prefix, error)
 	port uint16 // of the destination's agent, 0: stream.Port
+	// dialTimeout is for the destination's management API, 0: the client's own.
+	dialTimeout time.Duration
 }
 
 // maxSkew is what Kerberos allows between two clocks (RFC 4120 7.2, default).
@@ -115,7 +117,7 @@ func (c *connector) evidence(ctx context.Context, op move.Operator) (krb.Evidenc
 // networks asks the destination's management API, as the operator, where it takes
 // migrations, and lists what both sides have.
 func (c *connector) networks(ctx context.Context, destination string, t *krb.Ticket) ([]plan.Group, []record.Passed, error) {
-	cl, err := api.NewClient(api.ClientOptions{Address: destination, Host: c.host, Initiator: ticketInitiator{t}})
+	cl, err := api.NewClient(api.ClientOptions{Address: destination, Host: c.host, Initiator: ticketInitiator{t}, DialTimeout: c.dialTimeout})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -25,6 +25,7 @@ import (
 // Bounds of one look at a destination, and of how many go on at a time.
 const (
 	passageTime  = 1500 * time.Millisecond // of each connection, and of each packet on it
+	callTime     = 3 * time.Second         // of calling the destination's agent
 	maxPassages  = 16
 	looksAtATime = 4
 )
@@ -55,7 +56,7 @@ func (b *backend) probeNetwork(ctx context.Context, c api.Caller, destination st
 // takes moves, with tickets that are not kept, and tries those that a move would.
 func (c *connector) passages(ctx context.Context, destination string, op move.Operator) ([]doctor.Passage, error) {
 	fresh := *c
-	fresh.kerberos = c.kerberos.Uncached()
+	fresh.kerberos, fresh.dialTimeout = c.kerberos.Uncached(), callTime
 	evidence, _, err := fresh.evidence(ctx, op)
 	if err != nil {
 		return nil, c.explain(ctx, err)

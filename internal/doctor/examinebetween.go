@@ -87,6 +87,7 @@ func (x *examination) ways(ctx context.Context, what string) []way {
 			x.did(AreaNetwork, what, d)
 		} else if p.asked {
 			x.didNot(AreaNetwork, what, d, inWords(err))
+			x.unreached(p.from, p.to, err)
 		}
 		for _, passage := range passages {
 			found[i] = append(found[i], way{p.from, p.to, passage, p.asked})
@@ -109,12 +110,25 @@ func (x *examination) passages(ctx context.Context, from, to *seenHost) ([]Passa
 	return x.Between(ctx, reachable(from), reachable(to))
 }
 
-// reachable is the name under which a host is called.
-func reachable(h *seenHost) string {
-	if h.FQDN != "" {
-		return h.FQDN
+// unreached tells that a source's agent does not get through to the destination's, which
+// this machine did.
+func (x *examination) unreached(from, to *seenHost, err error) {
+	f := fault.From(err)
+	switch {
+	case to.agent == nil || from.agent == nil:
+		return
+	case f.Code == fault.AgentUnreachable && sameHostName(shortName(f.Host), to.Name):
+	case f.Code == fault.HostUnknown && sameHostName(f.Host, from.Name):
+	default:
+		return
 	}
-	return h.Name
+	x.tell(finding.Error, reachable(to), f, fmt.Sprintf("from %s it is answered", here(x.Here)), "the agent of "+from.Name, func(n *finding.Finding) {
+		n.Source, n.Destination, n.Effect = from.Name, to.Name, "at once"
+		if f.Code == fault.AgentUnreachable {
+			n.Message += ", when " + from.Name + " calls"
+			n.Hint = fmt.Sprintf("on %s: `nc -vz %s 6601`; on %s: `nft list ruleset`", from.Name, reachable(to), to.Name)
+		}
+	})
 }
 
 // seenByOthers: that this machine could not try the migration port of a host is no

@@ -129,6 +129,11 @@ func TestWhatAgentsSeeOfEachOther(t *testing.T) {
 		{"addresses of the link only", 3, func(s *sights) {
 			s.adapter(2).Addresses = append(s.adapter(2).Addresses, netip.MustParsePrefix("fe80::1/64"))
 		}, nil, nil},
+		{"agents that do not get through", 2, func(s *sights) {
+			s.err = fault.New(fault.AgentUnreachable, "hv02.lab", "address", "hv02.lab:6601")
+		}, []string{"agent-unreachable hv02.lab 1"}, nil},
+		{"names that the source does not know", 2, func(s *sights) { s.err = fault.New(fault.HostUnknown, "HV01", "name", "hv02.lab") },
+			[]string{"host-unknown hv02.lab 1"}, nil},
 		{"agents that cannot look", 3, func(s *sights) {
 			s.err = fault.New(fault.DelegationRefused, "HV01", "account", "HV01$", "operator", "o", "service", "s", "reason", "no")
 		}, nil, nil},

@@ -36,6 +36,7 @@ func between() []Case {
 	drop, pass := rule(lab.HV02, fromHV01+" -j DROP")
 	refuse, accept := rule(lab.HV02, fromHV01+" -j REJECT --reject-with tcp-reset")
 	dropAll, passAll := rule(lab.HV02, "-p tcp --dport 6600 -j DROP")
+	dropAPI, passAPI := rule(lab.HV02, "-s 10.77.0.11 -p tcp --dport 6601 -j DROP")
 	hole, whole := swallow(lab.HV02)
 	holes, wholes := swallow(lab.HV01, lab.HV02, lab.HV03)
 	astray := fmt.Sprintf("192.168.10.12/32 via 10.77.0.12 dev %s", lab.Management)
@@ -44,6 +45,7 @@ func between() []Case {
 		{Name: "between: 6600 filtered for one host", Want: fault.PortFiltered, On: lab.HV02, Break: drop, Restore: pass, Person: firewall},
 		{Name: "between: 6600 refused to one host", Want: fault.PortClosed, On: lab.HV02, Break: refuse, Restore: accept, Person: firewall},
 		{Name: "between: 6600 filtered for all hosts", Want: fault.PortFiltered, On: lab.HV02, Break: dropAll, Restore: passAll, Person: firewall},
+		{Name: "between: 6601 filtered for one host", Want: fault.AgentUnreachable, On: lab.HV02, Break: dropAPI, Restore: passAPI, Person: firewall},
 		{Name: "between: large packets to one host get lost", Want: fault.PathMTU, On: lab.HV02, Break: hole, Restore: whole},
 		{Name: "between: large packets get lost everywhere", Want: fault.PathMTU, Break: holes, Restore: wholes},
 		{Name: "between: route by the management network", Want: fault.RouteAsymmetric, On: lab.HV01,

@@ -13,7 +13,7 @@ import (
 var ofEachKind = regexp.MustCompile(`^(service names: escaped twin missing|service names: twice, on a disabled account|delegation: only short names|` +
 	`delegation: on a user's account|account: disabled|key: older than the directory's|operator: sensitive|clock: controller ten minutes ahead|` +
 	`service record: LDAP missing|realm: hosts assigned to another|names: the address of another host|names: hosts file overrides|` +
-	`network: 6601 filtered|network: agent hangs|network: 6600 refused|settings: authentication differs)$`)
+	`network: 6601 filtered|network: agent hangs|network: 6600 refused|between: large packets to one host get lost|between: route by the management network|settings: authentication differs)$`)
 
 // TestDoctor breaks one thing after the other; the doctor names it and nothing else, and
 // what it proposes cures it.
