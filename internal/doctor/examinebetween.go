@@ -35,7 +35,7 @@ func (x *examination) between(ctx context.Context) {
 	x.links()
 	x.halfIPv6()
 	x.unansweredIPv6()
-	const what = "migration networks between hosts"
+	const what = "migration networks"
 	switch {
 	case len(x.pairs) == 0:
 		return
@@ -86,7 +86,7 @@ func (x *examination) ways(ctx context.Context, what string) []way {
 		if d := p.from.Name + ":" + p.to.Name; err == nil {
 			x.did(AreaNetwork, what, d)
 		} else if p.asked {
-			x.didNot(AreaNetwork, what, d, inWords(err))
+			x.didNot(AreaNetwork, what, d, whyNoWays(err))
 			x.unreached(p.from, p.to, err)
 		}
 		for _, passage := range passages {
@@ -108,6 +108,14 @@ func (x *examination) passages(ctx context.Context, from, to *seenHost) ([]Passa
 	ctx, cancel := context.WithTimeoutCause(ctx, betweenWait, fmt.Errorf("not done within %s", betweenWait))
 	defer cancel()
 	return x.Between(ctx, reachable(from), reachable(to))
+}
+
+// whyNoWays is short where the findings of delegation say the rest.
+func whyNoWays(err error) string {
+	if slices.Contains(refusals, fault.From(err).Code) {
+		return "delegation is refused, and only the destination says, by delegation, at which addresses it takes moves"
+	}
+	return inWords(err)
 }
 
 // unreached tells that a source's agent does not get through to the destination's, which
