@@ -1,12 +1,14 @@
 # Fills the lab's directory with many accounts, in one transaction of one process: Populate in
-# populate.go. Reads {"computers_ou": DN, "users_ou": DN, "computers": [...], "users": [...]} as
-# JSON from standard input.
+# populate.go. Reads {"computers_ou": DN, "users_ou": DN, "zone": DN, "computers": [...],
+# "users": [...]} as JSON from standard input.
 import json
 import sys
 
 import ldb
 from samba.auth import system_session
+from samba.ndr import ndr_pack
 from samba.param import LoadParm
+from samba.provision.sambadns import ARecord
 from samba.samdb import SamDB
 
 spec = json.load(sys.stdin)
@@ -24,19 +26,26 @@ def add(ou, account, **attributes):
         "dn": "CN=%s,%s" % (account["name"], ou), "sAMAccountName": account["account"],
         "userAccountControl": str(account["flags"]), **attributes,
     }
-    if account["service_names"]:
-        entry["servicePrincipalName"] = account["service_names"]
+    for name, key in (("servicePrincipalName", "service_names"), ("msDS-AllowedToDelegateTo", "delegate_to"),
+                      ("operatingSystem", "system")):
+        if account.get(key):
+            entry[name] = account[key]
     sam.add(entry)
+    if account.get("address"):
+        sam.add({
+            "dn": "DC=%s,%s" % (account["name"].lower(), spec["zone"]), "objectClass": "dnsNode",
+            "dnsRecord": ndr_pack(ARecord(account["address"], serial=1)),
+        })
 
 
 sam.transaction_start()
 try:
     for ou in (spec["computers_ou"], spec["users_ou"]):
         sam.add({"dn": ou, "objectClass": "organizationalUnit"})
-    for c in spec["computers"]:
+    for c in spec["computers"] or []:
         add(spec["computers_ou"], c, **{
             "objectClass": "computer", "dNSHostName": c["fqdn"], "msDS-SupportedEncryptionTypes": str(c["encryption_types"])})
-    for u in spec["users"]:
+    for u in spec["users"] or []:
         add(spec["users_ou"], u, objectClass="user")
 except BaseException:
     sam.transaction_cancel()

@@ -26,7 +26,7 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.PersistentFlags().StringVar(&name, "name", lab.DefaultName, "the lab's name; labs of different names do not disturb each other")
-	root.AddCommand(newUp(&name), newDown(&name), newStatus(&name), newShell(&name), newGuest(), newDemo(&name), newBench(), newBenchRelay(), newBenchReport(), newBenchDirectory(), newFaults(), newFaultsReport(), newSoak(), newDoctorMatrix(), newDoctorReport())
+	root.AddCommand(newUp(&name), newDown(&name), newStatus(&name), newShell(&name), newGuest(), newDemo(&name), newBench(), newBenchRelay(), newBenchReport(), newBenchDirectory(), newFaults(), newFaultsReport(), newSoak(), newDoctorMatrix(), newDoctorScale(), newDoctorReport())
 	return root
 }
 

@@ -65,8 +65,10 @@ func (c Case) complete() Case {
 // World is a lab that is broken and put right.
 type World struct {
 	*lab.Lab
-	quick bool     // cure in one form only
-	stops []func() // what a case has started and its restoring ends
+	quick  bool     // cure in one form only
+	stops  []func() // what a case has started and its restoring ends
+	moving bool     // a guest is moved after each cure: Boot
+	guest  *lab.VM  // nil when it got lost
 }
 
 // New is the world of a lab. With quick, cures are tried in one form only.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"time"
 
 	"drover/internal/version"
@@ -20,6 +21,7 @@ type Options struct {
 	Lab    lab.Options
 	Cases  string // a regular expression; "" is all
 	Quick  bool   // cure in one form only
+	Moves  bool   // move a guest after each cure
 	Out    string // file for the report
 	Stderr io.Writer
 }
@@ -30,9 +32,11 @@ type Matrix struct {
 	Versions map[string]string `json:"versions"`
 	// Healthy is what was found before anything was broken, and after all was put right.
 	Healthy  []string  `json:"healthy"`
-	Seconds  float64   `json:"seconds"` // of the look at the healthy lab
+	Hosts    int       `json:"hosts"`   // of the healthy lab
+	Seconds  float64   `json:"seconds"` // of the look at them all, the longer of the two
 	Quick    bool      `json:"quick"`   // one form of each cure was tried
 	Outcomes []Outcome `json:"outcomes"`
+	Couples  []Couple  `json:"couples"` // two faults at once
 }
 
 // Run raises a lab, runs the cases one after the other, and takes it down. The report is
@@ -43,7 +47,7 @@ func Run(ctx context.Context, o Options) (failed int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("--cases: %w", err)
 	}
-	o.Lab.Tied, o.Lab.Unjoined = true, true
+	o.Lab.Tied, o.Lab.Unjoined, o.Lab.Hosts = true, true, lab.HostNames()
 	say := func(format string, args ...any) { _, _ = fmt.Fprintf(o.Stderr, format+"\n", args...) }
 	o.Lab.Progress = func(format string, args ...any) { say("# "+format, args...) }
 	l, err := lab.Up(ctx, o.Lab)
@@ -62,7 +66,33 @@ func Run(ctx context.Context, o Options) (failed int, err error) {
 	if err := w.healthy(ctx, m); err != nil {
 		return 0, err
 	}
-	say("healthy lab: %d findings, %.1f s %q", len(m.Healthy), m.Seconds, m.Healthy)
+	say("healthy lab of %d hosts: %d findings, %.1f s %q", m.Hosts, len(m.Healthy), m.Seconds, m.Healthy)
+	if o.Moves {
+		if err := w.Boot(ctx); err != nil {
+			return 0, err
+		}
+	}
+	if failed, err = w.runCases(ctx, m, wanted, o.Out, say); err != nil {
+		return failed, err
+	}
+	n, err := w.runCouples(ctx, m, wanted, o.Out, say)
+	if failed += n; err != nil {
+		return failed, err
+	}
+	if w.guest != nil {
+		if err := w.Alive(ctx); err != nil {
+			return failed, err
+		}
+	}
+	if err := w.healthy(ctx, m); err != nil {
+		return failed, err
+	}
+	say("healthy lab: %q, %.1f s", m.Healthy, m.Seconds)
+	return failed + len(m.Healthy), m.write(o.Out)
+}
+
+// runCases runs the single faults.
+func (w *World) runCases(ctx context.Context, m *Matrix, wanted *regexp.Regexp, out string, say func(string, ...any)) (failed int, err error) {
 	for _, c := range Cases() {
 		if !wanted.MatchString(c.Name) {
 			continue
@@ -76,31 +106,37 @@ func Run(ctx context.Context, o Options) (failed int, err error) {
 			failed++
 		}
 		say("%s", outcome)
-		if e := m.write(o.Out); e != nil {
+		if e := m.write(out); e != nil {
 			return failed, e
 		}
 		if ctx.Err() != nil {
 			return failed, context.Cause(ctx)
 		}
 	}
-	if err := w.healthy(ctx, m); err != nil {
-		return failed, err
-	}
-	say("healthy lab: %q", m.Healthy)
-	return failed + len(m.Healthy), m.write(o.Out)
+	return failed, nil
 }
 
-// healthy looks while nothing is broken.
+// healthy looks while nothing is broken, at four hosts that may delegate to each other.
 func (w *World) healthy(ctx context.Context, m *Matrix) error {
-	r, err := w.Examine(ctx, lab.DefaultHosts()...)
+	hosts := lab.HostNames()
+	for _, h := range hosts {
+		others := slices.DeleteFunc(slices.Clone(hosts), func(o string) bool { return o == h })
+		if err := w.dir().SetDelegation(ctx, h, lab.DelegationTo(others...)...); err != nil {
+			return err
+		}
+		if err := w.dir().ChangeFlags(ctx, lab.HostDN(h), lab.FlagTrustedToAuthForDlg, 0); err != nil {
+			return err
+		}
+	}
+	r, err := w.Examine(ctx, hosts...)
 	if err != nil {
 		return err
 	}
-	m.Seconds = r.Seconds
+	m.Hosts, m.Seconds = len(hosts), max(m.Seconds, r.Seconds)
 	for _, c := range r.Causes {
 		m.Healthy = append(m.Healthy, fmt.Sprintf("%s %s: %s", c.Severity, c.Code, c.Message))
 	}
-	return nil
+	return w.dir().Reset(ctx)
 }
 
 func (m *Matrix) write(path string) error {
@@ -124,8 +160,9 @@ func (o Outcome) String() string {
 	if o.First != o.Expected {
 		s += fmt.Sprintf(" expected %s", o.Expected)
 	}
-	for tool, ok := range o.Fixed {
-		s += fmt.Sprintf(" %s:%v", tool, ok)
+	s += fmt.Sprintf(" fixed %v undone %v %s", o.Fixed, o.Undone, o.NoUndo)
+	if o.Moved != nil {
+		s += fmt.Sprintf(" moved %v %.1f s", *o.Moved, o.MoveSeconds)
 	}
 	for _, f := range o.False {
 		s += "\n       false: " + f

@@ -29,34 +29,55 @@ type Outcome struct {
 	// but a person can.
 	Fixed  map[finding.Tool]bool `json:"fixed,omitempty"`
 	Person string                `json:"person,omitempty"`
-	Notes  []string              `json:"notes,omitempty"`
+	// Undone says by tool whether what the finding prints takes the cure back, after which
+	// it was made again; NoUndo is why that was not tried.
+	Undone map[finding.Tool]bool `json:"undone,omitempty"`
+	NoUndo string                `json:"no_undo,omitempty"`
+	// Moved says that a guest was moved there and back once all was cured, nil when that
+	// was not tried. MoveSeconds is how long both took.
+	Moved       *bool    `json:"moved,omitempty"`
+	MoveSeconds float64  `json:"move_seconds,omitempty"`
+	Notes       []string `json:"notes,omitempty"`
 }
 
 // Passed says that the case went as it should.
 func (o Outcome) Passed() bool {
-	return o.First == o.Expected && len(o.False) == 0 && o.Cured()
+	return o.First == o.Expected && len(o.False) == 0 && o.Cured() && worked(o.Undone) && (o.Moved == nil || *o.Moved)
 }
 
 // Cured says that every form of the cure worked, and there was one.
-func (o Outcome) Cured() bool {
-	if o.Person != "" {
-		return true
-	}
-	for _, ok := range o.Fixed {
+func (o Outcome) Cured() bool { return o.Person != "" || len(o.Fixed) > 0 && worked(o.Fixed) }
+
+func worked(by map[finding.Tool]bool) bool {
+	for _, ok := range by {
 		if !ok {
 			return false
 		}
 	}
-	return len(o.Fixed) > 0
+	return true
 }
 
-// Run breaks, looks, cures and puts right. The error is about the lab.
+func (o *Outcome) note(tool finding.Tool, text string) {
+	if text != "" {
+		o.Notes = append(o.Notes, fmt.Sprintf("%s: %s", tool, text))
+	}
+}
+
+// Run breaks, looks, cures, moves and puts right. The error is about the lab.
 func (w *World) Run(ctx context.Context, c Case) (o Outcome, err error) {
 	o = Outcome{Case: c.Name, Expected: c.Want, Person: c.Person, Found: []fault.Code{}, False: []string{}}
+	broken := true
+	restore := func(ctx context.Context) error {
+		if !broken {
+			return nil
+		}
+		broken = false
+		return w.restore(ctx, c)
+	}
 	defer func() {
 		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
-		err = errors.Join(err, w.restore(cleanup, c))
+		err = errors.Join(err, restore(cleanup))
 	}()
 	if err := c.Break(ctx, w); err != nil {
 		return o, fmt.Errorf("break: %w", err)
@@ -66,34 +87,122 @@ func (w *World) Run(ctx context.Context, c Case) (o Outcome, err error) {
 		return o, err
 	}
 	o.judge(c, r)
-	if c.Person != "" || len(r.Causes) == 0 || o.First != c.Want {
+	switch {
+	case c.Person != "": // whoever that is does what restores the lab
+		o.NoUndo = "the cure is a person's"
+		err = restore(ctx)
+	case o.First == c.Want:
+		err = w.cureAll(ctx, c, &o, r.Causes)
+	default:
 		return o, nil
 	}
-	for i, tool := range tools(r.Causes) {
+	if err != nil || !o.Cured() || !w.moving {
+		return o, err
+	}
+	start := time.Now()
+	note, err := w.move(ctx, c)
+	ok := note == ""
+	o.Moved, o.MoveSeconds = &ok, time.Since(start).Seconds()
+	if !ok {
+		o.Notes = append(o.Notes, note)
+	}
+	return o, err
+}
+
+// cureAll tries each form of the cure, takes it back and makes it again. At the end the
+// last one stands.
+func (w *World) cureAll(ctx context.Context, c Case, o *Outcome, causes []doctor.Cause) error {
+	o.Fixed = map[finding.Tool]bool{}
+	for i, tool := range tools(causes) {
 		if i > 0 && w.quick {
 			break
 		}
 		if i > 0 {
 			if err := w.restore(ctx, c); err != nil {
-				return o, err
+				return err
 			}
 			if err := c.Break(ctx, w); err != nil {
-				return o, fmt.Errorf("break again: %w", err)
+				return fmt.Errorf("break again: %w", err)
 			}
 		}
-		ok, note, err := w.cure(ctx, c, r.Causes, tool)
+		ok, note, err := w.cure(ctx, c, causes, tool)
 		if err != nil {
-			return o, err
-		}
-		if o.Fixed == nil {
-			o.Fixed = map[finding.Tool]bool{}
+			return err
 		}
 		o.Fixed[tool] = ok
-		if note != "" {
-			o.Notes = append(o.Notes, fmt.Sprintf("%s: %s", tool, note))
+		if o.note(tool, note); !ok {
+			continue
+		}
+		if err := w.takeBack(ctx, c, o, causes, tool); err != nil {
+			return err
 		}
 	}
-	return o, nil
+	return nil
+}
+
+// takeBack types what the findings print to undo the cure: the same has to be found
+// again. Then it makes the cure once more.
+func (w *World) takeBack(ctx context.Context, c Case, o *Outcome, causes []doctor.Cause, tool finding.Tool) error {
+	undo, why := undoTool(causes, tool)
+	if why != "" {
+		o.NoUndo = why
+		return nil
+	}
+	if o.Undone == nil {
+		o.Undone = map[finding.Tool]bool{}
+	}
+	for i := range causes {
+		cause := causes[len(causes)-1-i]
+		if note := w.typeAll(ctx, c, cause.Undo, undo); note != "" {
+			o.Undone[undo] = false
+			o.note(undo, "undo: "+note)
+			return nil
+		}
+	}
+	r, err := w.examine(ctx, c)
+	if err != nil {
+		return err
+	}
+	back := len(r.Causes) > 0 && r.Causes[0].Code == causes[0].Code && strings.EqualFold(r.Causes[0].Object, causes[0].Object)
+	if _, failed := o.Undone[undo]; !failed || !back {
+		o.Undone[undo] = back
+	}
+	if !back {
+		o.note(undo, fmt.Sprintf("after the undo: %v", codesOf(r.Causes)))
+	}
+	ok, note, err := w.cure(ctx, c, causes, tool)
+	if !ok {
+		o.Fixed[tool] = false
+		o.note(tool, "once more: "+note)
+	}
+	return err
+}
+
+func codesOf(causes []doctor.Cause) []fault.Code {
+	out := []fault.Code{}
+	for _, c := range causes {
+		out = append(out, c.Code)
+	}
+	return out
+}
+
+// undoTool is the form in which every cause can be taken back here: that of the cure,
+// or the first that there is. why says that there is none.
+func undoTool(causes []doctor.Cause, cured finding.Tool) (tool finding.Tool, why string) {
+	why = "none is printed"
+	for _, tool := range []finding.Tool{cured, finding.Drover, finding.SambaTool, finding.LDIF, finding.Shell} {
+		every := len(causes) > 0
+		for _, c := range causes {
+			every = every && slices.ContainsFunc(c.Undo, func(f finding.Command) bool { return f.Tool == tool })
+		}
+		if every {
+			return tool, ""
+		}
+	}
+	if slices.ContainsFunc(causes, func(c doctor.Cause) bool { return len(c.Undo) > 0 }) {
+		why = "not for every cause in a form that can be run here"
+	}
+	return "", why
 }
 
 func (w *World) restore(ctx context.Context, c Case) error {
@@ -185,13 +294,8 @@ func tools(causes []doctor.Cause) []finding.Tool {
 // cure types what every cause proposes in one form, and looks again.
 func (w *World) cure(ctx context.Context, c Case, causes []doctor.Cause, tool finding.Tool) (ok bool, note string, err error) {
 	for _, cause := range causes {
-		for _, f := range cause.Fix {
-			if f.Tool != tool {
-				continue
-			}
-			if out, err := w.typeIn(ctx, c, f); err != nil {
-				return false, fmt.Sprintf("%s: %v: %s", f.Line, err, out), nil
-			}
+		if note := w.typeAll(ctx, c, cause.Fix, tool); note != "" {
+			return false, note, nil
 		}
 	}
 	again := c
@@ -204,6 +308,19 @@ func (w *World) cure(ctx context.Context, c Case, causes []doctor.Cause, tool fi
 		return false, fmt.Sprintf("still there: %s %s", r.Causes[0].Code, r.Causes[0].Message), nil
 	}
 	return true, "", nil
+}
+
+// typeAll types those commands that are of one tool, and says what went wrong.
+func (w *World) typeAll(ctx context.Context, c Case, commands []finding.Command, tool finding.Tool) (note string) {
+	for _, f := range commands {
+		if f.Tool != tool {
+			continue
+		}
+		if out, err := w.typeIn(ctx, c, f); err != nil {
+			return fmt.Sprintf("%s: %v: %s", f.Line, err, out)
+		}
+	}
+	return ""
 }
 
 // typeIn types a command as a domain administrator would, with the passwords that it
