@@ -132,7 +132,10 @@ soak: build guest
 
 # DOCTORFLAGS='--cases names --quick' runs some of it.
 DOCTORFLAGS ?=
-doctor-matrix: build
+# droverd-other is the agent by another version, for the case of that name.
+doctor-matrix: build guest
+	CGO_ENABLED=0 go build -trimpath -ldflags '-X drover/internal/version.release=0.0.1' -o $(BUILD)/bin/droverd-other ./cmd/droverd
+	$(BUILD)/bin/drover-lab doctor-scale
 	$(BUILD)/bin/drover-lab doctor-matrix $(DOCTORFLAGS)
 	$(BUILD)/bin/drover-lab doctor-report
 

@@ -83,7 +83,7 @@ type Agent struct {
 
 // Bounds of what is done at a time, and of how long a person is kept waiting.
 const (
-	hostsAtOnce = 24
+	hostsAtOnce = 64 // mostly waiting: a host that is silent takes some seconds
 	// rehearsed is up to how many hosts the real exchanges are made: of more, each
 	// direction by itself is a verb of its own.
 	rehearsed = 8
@@ -111,6 +111,7 @@ type examination struct {
 	where machineIs
 
 	mu         sync.Mutex
+	unresolved []*seenHost // by their short names
 	found      []finding.Finding
 	checked    []Check
 	notChecked []Check

@@ -172,8 +172,9 @@ func (x *examination) agentRefused(h *seenHost, err error) {
 	if !slices.Contains(telling, f.Code) {
 		return
 	}
-	if f.Code == fault.RoleMissing && !x.callerMoves() {
-		return // whoever looks for somebody else needs no role
+	if f.Code == fault.RoleMissing {
+		h.roleless = x.callerMoves() // whoever looks for somebody else needs no role
+		return
 	}
 	object := h.Name
 	if h.Account != "" {
@@ -288,7 +289,7 @@ func (x *examination) judgeRoles(h *seenHost) {
 func (x *examination) roles() {
 	var without, asked []*seenHost
 	for _, h := range x.hosts {
-		if h.agent != nil {
+		if h.agent != nil || h.roleless {
 			asked = append(asked, h)
 		}
 		if h.roleless {
@@ -300,10 +301,10 @@ func (x *examination) roles() {
 		f.Effect = "with the operator's next ticket (kinit); a change of drover.yaml with the next start of droverd"
 	}
 	evidence := func(h *seenHost) string {
-		if len(h.agent.Roles) == 0 {
-			return h.Name + " gives no role"
+		if h.agent != nil && len(h.agent.Roles) > 0 {
+			return h.Name + " gives these roles: " + strings.Join(h.agent.Roles, ", ")
 		}
-		return h.Name + " gives these roles: " + strings.Join(h.agent.Roles, ", ")
+		return h.Name + " gives no role"
 	}
 	if len(without) > 1 && len(without) == len(asked) {
 		var names, read []string

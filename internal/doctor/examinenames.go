@@ -45,6 +45,7 @@ func (x *examination) lookAtHosts(ctx context.Context) {
 		x.askAgent(ctx, h)
 	})
 	x.sharedAddresses()
+	x.unresolvedShort()
 }
 
 // resolve asks every name server for a host, and reads the hosts file.
@@ -389,9 +390,33 @@ func (x *examination) shortName(ctx context.Context, h *seenHost) {
 	if len(h.addrs.listed) > 0 {
 		return // this machine finds it all the same
 	}
-	x.tell(finding.Warning, h.FQDN, fault.New(fault.ShortNameUnresolved, "", "short", h.Name, "path", x.resolver.Path, "domain", zoneOf(h.FQDN), "name", h.FQDN),
-		"the search list is "+strings.Join(x.resolver.Search, " "), x.resolver.Path, aboutHost(h),
-		cure("with the next program that is started", []finding.Command{shell("printf 'search %%s\\n' %s >> %s", zoneOf(h.FQDN), x.resolver.Path)}, nil))
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.unresolved = append(x.unresolved, h)
+}
+
+// unresolvedShort tells of the search list once for each domain that it lacks.
+func (x *examination) unresolvedShort() {
+	zones := map[string][]*seenHost{}
+	for _, h := range x.hosts { // in their order
+		if slices.Contains(x.unresolved, h) {
+			zones[zoneOf(h.FQDN)] = append(zones[zoneOf(h.FQDN)], h)
+		}
+	}
+	for zone, hosts := range zones {
+		var short, full []string
+		for _, h := range hosts {
+			short, full = append(short, h.Name), append(full, h.FQDN)
+		}
+		x.tell(finding.Warning, strings.Join(full, ", "), fault.New(fault.ShortNameUnresolved, "", "short", strings.Join(short, ", "), "path", x.resolver.Path, "domain", zone, "name", full[0]),
+			"the search list is "+strings.Join(x.resolver.Search, " "), x.resolver.Path, func(f *finding.Finding) {
+				if len(hosts) == 1 {
+					f.Host = hosts[0].Name
+				}
+			}, cure("with the next program that is started", []finding.Command{shell("cp %s %s", x.resolver.Path, x.resolver.Path+".before"),
+				shell("printf 'search %%s\\n' %s >> %s", strings.Join(append([]string{zone}, x.resolver.Search...), " "), x.resolver.Path)}, // the last line counts
+				[]finding.Command{shell("cp %s %s", x.resolver.Path+".before", x.resolver.Path)}))
+	}
 }
 
 func zoneOf(fqdn string) string {

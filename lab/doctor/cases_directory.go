@@ -159,6 +159,10 @@ func operators() []Case {
 			Break: all(sambaToolLocal("domain", "passwordsettings", "set", "--account-lockout-threshold=2"),
 				shell(lab.MGMT, "for i in 1 2 3 4; do echo wrong | kinit -c /tmp/krb5cc_wrong %s@%s; done; true", lab.UserOperator, lab.Realm)),
 			Restore: all(sambaToolLocal("domain", "passwordsettings", "set", "--account-lockout-threshold=0"), sambaToolLocal("user", "unlock", lab.UserOperator))},
+		{Name: "operator: RC4 only", As: admin, Args: asAdmin, Want: fault.OperatorWithoutAES, On: lab.UserOperator, Break: replace(operator, directory.AttributeEncryptionTypes, "4"),
+			Restore: replace(operator, directory.AttributeEncryptionTypes)},
+		{Name: "operator: has no ticket", KeepTicket: true, Want: fault.NoTicket, On: lab.MGMT, Break: shell(lab.MGMT, "kdestroy -q -c %s", cache(lab.UserOperator)),
+			Restore: signIn(lab.UserOperator), Person: "the password is the operator's"},
 		{Name: "operator: in no role group", Want: fault.RoleMissing, Person: "which group gives the role, drover.yaml on the host says",
 			Break: func(ctx context.Context, w *World) error {
 				return w.dir().RemoveFromGroup(ctx, lab.UserOperator, lab.GroupOperators)

@@ -42,6 +42,9 @@ var common = []string{
 // distances say which of common are broken together: each with four others.
 var distances = []int{7, 11}
 
+// couplePrefix tells them from single faults.
+const couplePrefix = "both: "
+
 // Couple is how it went when two things were broken at once.
 type Couple struct {
 	Case     string       `json:"case"`
@@ -91,7 +94,7 @@ func couples() (out [][2]Case) {
 
 // together is one case of two: asked as the one of them asks that does not ask as usual.
 func together(a, b Case) Case {
-	c := Case{Name: "both: " + a.Name + " + " + b.Name, From: a.From, As: a.As, KeepTicket: a.KeepTicket || b.KeepTicket, Args: slices.Concat(a.Args, b.Args),
+	c := Case{Name: couplePrefix + a.Name + " + " + b.Name, From: a.From, As: a.As, KeepTicket: a.KeepTicket || b.KeepTicket, Args: slices.Concat(a.Args, b.Args),
 		With: slices.Concat(a.With, b.With), Break: all(a.Break, b.Break)}
 	if c.From == lab.MGMT {
 		c.From = b.From
@@ -127,7 +130,7 @@ func (w *World) runCouples(ctx context.Context, m *Matrix, wanted *regexp.Regexp
 	return failed, nil
 }
 
-// runCouple breaks both, looks, and puts both right, the last first.
+// runCouple breaks both, looks, and puts both right.
 func (w *World) runCouple(ctx context.Context, c Case, pair [2]Case) (got Couple, err error) {
 	got = Couple{Case: c.Name, Expected: []fault.Code{pair[0].Want, pair[1].Want}, Found: []fault.Code{}, Missed: []fault.Code{}, False: []string{}}
 	if err := w.signIn(ctx, c.From, c.As); err != nil {
@@ -136,7 +139,7 @@ func (w *World) runCouple(ctx context.Context, c Case, pair [2]Case) (got Couple
 	defer func() {
 		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
-		err = errors.Join(err, w.restore(cleanup, pair[1]), w.restore(cleanup, pair[0]))
+		err = errors.Join(err, w.restore(cleanup, pair[0]), w.restore(cleanup, pair[1])) // a name that is there twice goes before the hosts are put back
 	}()
 	if err := c.Break(ctx, w); err != nil {
 		return got, fmt.Errorf("break: %w", err)
