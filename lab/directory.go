@@ -52,13 +52,18 @@ func (d *Directory) Remove(ctx context.Context, dn, attribute string, values ...
 }
 
 func (d *Directory) change(ctx context.Context, how, dn, attribute string, values []string) error {
+	return d.Modify(ctx, "dn: "+dn+"\nchangetype: modify\n"+modification(how, attribute, values))
+}
+
+// modification is one of a change record.
+func modification(how, attribute string, values []string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "dn: %s\nchangetype: modify\n%s: %s\n", dn, how, attribute)
+	fmt.Fprintf(&b, "%s: %s\n", how, attribute)
 	for _, v := range values {
 		fmt.Fprintf(&b, "%s:: %s\n", attribute, base64.StdEncoding.EncodeToString([]byte(v)))
 	}
 	b.WriteString("-\n")
-	return d.Modify(ctx, b.String())
+	return b.String()
 }
 
 // Values reads an attribute, sorted; nil when it has no value.
@@ -148,16 +153,10 @@ func (d *Directory) RemoveFromGroup(ctx context.Context, user, group string) err
 // Reset undoes every change to the delegation and the flags of all hosts, so that tests which
 // share a lab start from the same directory.
 func (d *Directory) Reset(ctx context.Context) error {
+	var b strings.Builder
 	for _, c := range theDirectory().Computers {
-		if err := d.SetDelegation(ctx, c.Name, c.DelegateTo...); err != nil {
-			return err
-		}
-		if err := d.Replace(ctx, HostDN(c.Name), "userAccountControl", strconv.Itoa(c.Flags)); err != nil {
-			return err
-		}
-		if err := d.Replace(ctx, HostDN(c.Name), "servicePrincipalName", c.ServiceNames...); err != nil {
-			return err
-		}
+		b.WriteString("dn: " + HostDN(c.Name) + "\nchangetype: modify\n" + modification("replace", delegationAttribute, c.DelegateTo) +
+			modification("replace", "userAccountControl", []string{strconv.Itoa(c.Flags)}) + modification("replace", "servicePrincipalName", c.ServiceNames) + "\n")
 	}
-	return nil
+	return d.Modify(ctx, b.String())
 }

@@ -1,6 +1,7 @@
 package lab_test
 
 import (
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,7 +14,7 @@ import (
 // serves, and it goes on to make accounts of its own.
 func TestPopulate(t *testing.T) {
 	l := lab.Start(t, lab.Options{Name: "populate", NoAgents: true, Hosts: []string{}, Unjoined: true})
-	if err := l.Populate(t.Context(), lab.Population{Hosts: 5, Users: 60}); err != nil {
+	if err := l.Populate(t.Context(), lab.Population{Hosts: 5, Users: 60, Mesh: true, Network: netip.MustParsePrefix("10.78.0.0/24"), System: "Windows"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.Join(t.Context(), lab.NEW1); err != nil {
@@ -43,6 +44,9 @@ func TestPopulate(t *testing.T) {
 		}
 	}
 	testPopulatedHost(t, l)
+	if out := run(t, m, "getent", "ahostsv4", "p005.lab.drover.test"); !strings.HasPrefix(out, "10.78.0.5 ") {
+		t.Errorf("address of P005: %s", out)
+	}
 	if err := l.Populate(t.Context(), lab.Population{Users: 1}); err == nil {
 		t.Error("a second population is accepted")
 	}
@@ -53,13 +57,16 @@ func testPopulatedHost(t *testing.T, l *lab.Lab) {
 	name := lab.PopulationHost(5)
 	want := lab.ServiceNames(name, "HOST", "RestrictedKrbHost", "cifs", lab.MigrationService)
 	slices.Sort(want)
+	to := lab.DelegationTo("P001", "P002", "P003", "P004")
+	slices.Sort(to)
 	for attribute, want := range map[string][]string{
 		"sAMAccountName":                {"P005$"},
 		"dNSHostName":                   {"p005.lab.drover.test"},
-		"userAccountControl":            {strconv.Itoa(lab.FlagWorkstationAccount)},
+		"userAccountControl":            {strconv.Itoa(lab.FlagWorkstationAccount | lab.FlagTrustedToAuthForDlg)},
 		"msDS-SupportedEncryptionTypes": {"24"},
 		"servicePrincipalName":          want,
-		"msDS-AllowedToDelegateTo":      nil,
+		"msDS-AllowedToDelegateTo":      to,
+		"operatingSystem":               {"Windows"},
 	} {
 		got, err := l.Directory().Values(t.Context(), lab.PopulationHostDN(5), attribute)
 		if err != nil || !slices.Equal(got, want) {

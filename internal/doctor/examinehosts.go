@@ -165,15 +165,14 @@ func (h *seenHost) deaf() error {
 
 // telling are the refusals of an agent that say something about the host. Others are
 // what the checks of names, network and directory explain better.
-var telling = []fault.Code{fault.KeytabStale, fault.AgentNoKeytab, fault.AuthRefused, fault.BindingMismatch, fault.RoleMissing, fault.HypervisorDown}
+var telling = []fault.Code{fault.KeytabStale, fault.AgentNoKeytab, fault.AuthRefused, fault.BindingMismatch, fault.HypervisorDown}
 
 func (x *examination) agentRefused(h *seenHost, err error) {
 	f := fault.From(err)
-	if !slices.Contains(telling, f.Code) {
-		return
+	if f.Code == fault.RoleMissing && x.callerMoves() { // whoever looks for somebody else needs no role
+		h.roleless = true
 	}
-	if f.Code == fault.RoleMissing {
-		h.roleless = x.callerMoves() // whoever looks for somebody else needs no role
+	if !slices.Contains(telling, f.Code) {
 		return
 	}
 	object := h.Name

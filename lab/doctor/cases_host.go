@@ -11,11 +11,12 @@ import (
 const otherAgent = "droverd-other"
 
 func agents() []Case {
-	restart := func(ctx context.Context, w *World) error { return w.RestartAgent(ctx, lab.HV02) }
+	start := func(ctx context.Context, w *World) error { return w.StartAgent(ctx, lab.HV02) }
+	stop := func(ctx context.Context, w *World) error { _, err := w.StopAgent(ctx, lab.HV02); return err }
 	const bin = lab.AssetsDir + "/bin/"
 	return []Case{
 		{Name: "agents: of different versions", Want: fault.VersionsDiffer, On: lab.HV02,
-			Break:   all(command(lab.HV02, "mount", "--bind", bin+otherAgent, bin+lab.DefaultAgent), restart),
-			Restore: all(command(lab.HV02, "umount", bin+lab.DefaultAgent), restart), Person: "which version is to be installed, an administrator decides"},
+			Break:   all(stop, command(lab.HV02, "mount", "--bind", bin+otherAgent, bin+lab.DefaultAgent), start),
+			Restore: all(stop, command(lab.HV02, "umount", bin+lab.DefaultAgent), start), Person: "which version is to be installed, an administrator decides"},
 	}
 }
