@@ -52,11 +52,9 @@ func (c *checker) reportDuplicate(d Duplicate) {
 			x.Fix = drover("drover spn find", d.Name)
 			return
 		}
-		for i := range d.Accounts {
+		for i := range d.Accounts { // there is no way back: controllers refuse a name that another account has
 			if a := &d.Accounts[i]; !sameObject(a, about) {
-				stored := storedAs(a.ServiceNames, []string{d.Name})
-				x.Fix = append(x.Fix, c.cmd.ServiceNames(asHost(a), false, stored)...)
-				x.Undo = append(x.Undo, c.cmd.ServiceNames(asHost(a), true, stored)...)
+				x.Fix = append(x.Fix, c.cmd.ServiceNames(asHost(a), false, storedAs(a.ServiceNames, []string{d.Name}))...)
 			}
 		}
 	})

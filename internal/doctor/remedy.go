@@ -36,6 +36,9 @@ func (x *examination) complete(f finding.Finding) finding.Finding {
 		f.Fix, f.Undo = append(f.Fix, c.ldif(false)), append(f.Undo, c.ldif(true))
 	}
 	f.Fix, f.Undo = distinct(f.Fix), distinct(f.Undo)
+	if f.Code == fault.ServiceNameDuplicate {
+		f.Undo = nil
+	}
 	return f
 }
 
@@ -104,7 +107,9 @@ func listed(attribute string, values []string) string {
 // effect says when a cure shows.
 func (x *examination) effect(c fault.Code) string {
 	switch c {
-	case fault.ServiceNameMissing, fault.ServiceNameMisplaced, fault.ServiceNameDuplicate:
+	case fault.ServiceNameDuplicate:
+		return "at once" + x.elsewhere() + "; not to be taken back: controllers refuse a name that another account has"
+	case fault.ServiceNameMissing, fault.ServiceNameMisplaced:
 		return "at once" + x.elsewhere() + "; a Windows client remembers for up to 15 minutes that a name was not there"
 	case fault.OperatorSensitive, fault.OperatorDisabled:
 		return "with the operator's next ticket (kinit)" + x.elsewhere()
@@ -169,7 +174,10 @@ func (x *examination) changes(f finding.Finding, a *directory.Account) []change 
 // duplicates takes a name from every account but the one that it belongs to. Where
 // nobody knows which that is, there is nothing to propose.
 func (x *examination) duplicates(f finding.Finding, about *directory.Account) (out []change) {
-	if len(f.Undo) == 0 {
+	if len(f.Values) == 0 {
+		return nil
+	}
+	if n, err := spn.Parse(f.Values[0]); err != nil || !sameHostName(n.HostName(), about.Name) {
 		return nil
 	}
 	for i := range x.snap.Accounts {

@@ -24,7 +24,7 @@ const (
 func (w *World) Boot(ctx context.Context) error {
 	w.moving = true
 	p := guest.DefaultParams()
-	p.Memory, p.Rewrite = guestMemory<<20, 1<<20
+	p.Memory, p.Rewrite, p.Verify, p.Tick = guestMemory<<20, 1<<20, 4<<20, 20*time.Millisecond // the machine is for the doctor
 	vm, err := w.DefineVM(ctx, lab.HV01, lab.VMOptions{Name: guestName, Number: guestNumber, MemoryMiB: 128, Params: &p})
 	if err != nil {
 		return err

@@ -62,7 +62,7 @@ func Run(ctx context.Context, o Options) (failed int, err error) {
 		}
 	}()
 	w := New(l, o.Quick)
-	m := &Matrix{Time: time.Now().UTC(), Versions: map[string]string{"drover": version.String(), "go": runtime.Version()}, Quick: o.Quick, Healthy: []string{}}
+	m := &Matrix{Time: time.Now().UTC(), Versions: map[string]string{"drover": version.String(), "commit": version.Get().Commit, "go": runtime.Version()}, Quick: o.Quick, Healthy: []string{}}
 	if err := w.healthy(ctx, m); err != nil {
 		return 0, err
 	}
