@@ -66,14 +66,15 @@ func newDoctorScale() *cobra.Command {
 }
 
 func newDoctorReport() *cobra.Command {
-	var in, scale, out string
+	var in []string
+	var scale, out string
 	c := &cobra.Command{
 		Use:   "doctor-report",
 		Short: "Write what doctor-matrix has found as a page",
 		Args:  cobra.NoArgs,
 		RunE:  func(*cobra.Command, []string) error { return doctor.WriteReport(in, scale, out) },
 	}
-	c.Flags().StringVar(&in, "in", "build/doctor.json", "report of doctor-matrix, a `file`")
+	c.Flags().StringArrayVar(&in, "in", []string{"build/doctor.json"}, "report of doctor-matrix, a `file`; may be repeated, and of a case that is in several that of the last counts")
 	c.Flags().StringVar(&scale, "scale", "build/doctor-scale.json", "report of doctor-scale, a `file`; left out when there is none")
 	c.Flags().StringVar(&out, "out", "docs/doctor-matrix.md", "the page, a `file`")
 	return c

@@ -37,6 +37,8 @@ type Matrix struct {
 	Quick    bool      `json:"quick"`   // one form of each cure was tried
 	Outcomes []Outcome `json:"outcomes"`
 	Couples  []Couple  `json:"couples"` // two faults at once
+
+	runs int // that were put together
 }
 
 // Run raises a lab, runs the cases one after the other, and takes it down. The report is

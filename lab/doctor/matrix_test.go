@@ -93,3 +93,15 @@ func TestPage(t *testing.T) {
 		t.Error("hosts that nobody has counted")
 	}
 }
+
+func TestRunsArePutTogether(t *testing.T) {
+	m := new(Matrix)
+	m.merge(&Matrix{Hosts: 4, Seconds: 2, Outcomes: []Outcome{{Case: "a"}, {Case: "b"}}, Couples: []Couple{{Case: "a + b"}}})
+	m.merge(&Matrix{Hosts: 3, Seconds: 1, Quick: true, Healthy: []string{"x"}, Outcomes: []Outcome{{Case: "c"}, {Case: "a", Person: "p"}}})
+	if len(m.Outcomes) != 3 || m.Outcomes[0].Person != "p" || m.Outcomes[2].Case != "c" || len(m.Couples) != 1 || m.Hosts != 3 || m.Seconds != 2 || !m.Quick || len(m.Healthy) != 1 {
+		t.Errorf("%+v", m)
+	}
+	if p := m.markdown(nil); !strings.Contains(p, ", in 2 runs\n") {
+		t.Error(p)
+	}
+}

@@ -14,11 +14,15 @@ import (
 )
 
 // WriteReport writes what Run, and RunScale where there is a file of it, have found as a
-// page of Markdown.
-func WriteReport(in, scale, out string) error {
+// page of Markdown. Of a case that is in several files that of the last counts.
+func WriteReport(in []string, scale, out string) error {
 	m, s := new(Matrix), new(Scale)
-	if err := load(in, m); err != nil {
-		return err
+	for _, path := range in {
+		next := new(Matrix)
+		if err := load(path, next); err != nil {
+			return err
+		}
+		m.merge(next)
 	}
 	switch err := load(scale, s); {
 	case errors.Is(err, fs.ErrNotExist):
@@ -38,6 +42,31 @@ func load(path string, into any) error {
 		return fmt.Errorf("report %s: %w", path, err)
 	}
 	return nil
+}
+
+// merge takes over what another run has found.
+func (m *Matrix) merge(o *Matrix) {
+	m.runs++
+	m.Time, m.Versions, m.Quick, m.Healthy, m.Seconds = o.Time, o.Versions, m.Quick || o.Quick, append(m.Healthy, o.Healthy...), max(m.Seconds, o.Seconds)
+	if m.Hosts == 0 || o.Hosts < m.Hosts {
+		m.Hosts = o.Hosts
+	}
+	m.Outcomes = latest(append(m.Outcomes, o.Outcomes...), func(o Outcome) string { return o.Case })
+	m.Couples = latest(append(m.Couples, o.Couples...), func(c Couple) string { return c.Case })
+}
+
+// latest leaves of those with one name the last, where the first was.
+func latest[T any](all []T, name func(T) string) (out []T) {
+	at := map[string]int{}
+	for _, x := range all {
+		if i, seen := at[name(x)]; seen {
+			out[i] = x
+			continue
+		}
+		at[name(x)] = len(out)
+		out = append(out, x)
+	}
+	return out
 }
 
 // page is Markdown, line by line.
@@ -91,7 +120,11 @@ func (m *Matrix) summary(p *page) {
 	p.line("- %d cures, %d of them work as printed in %s; %d take a person.", cures, cured, tried, person)
 	p.line("- %d cures were taken back as printed, after which the same was found first in %d, and made again.", undos, undone)
 	p.line("- After %d cases a guest was to be moved there and back: it was in %d.", moves, moved)
-	p.line("- %s, %s", m.Versions["drover"], m.Time.Format("2006-01-02"))
+	in := ""
+	if m.runs > 1 {
+		in = fmt.Sprintf(", in %d runs", m.runs)
+	}
+	p.line("- %s, %s%s", strings.TrimSpace(m.Versions["drover"]+" "+m.Versions["commit"]), m.Time.Format("2006-01-02"), in)
 }
 
 func count(yes bool) int {
