@@ -84,14 +84,15 @@ type Manager struct {
 
 	queue *queue
 
-	mu       sync.Mutex
-	active   map[string]*run // by move id
-	refused  map[string]bool // moves of other hosts that were told of a limit
-	draining bool
-	base     context.Context // ends when running moves must end
-	stop     context.CancelCauseFunc
-	wg       sync.WaitGroup
-	late     sync.WaitGroup // see run.endLater; nothing is added once wg is done
+	mu        sync.Mutex
+	active    map[string]*run // by move id
+	unwritten map[string]*run // by move id: over, which the journal does not have yet
+	refused   map[string]bool // moves of other hosts that were told of a limit
+	draining  bool
+	base      context.Context // ends when running moves must end
+	stop      context.CancelCauseFunc
+	wg        sync.WaitGroup
+	late      sync.WaitGroup // see run.endLater; nothing is added once wg is done
 }
 
 // NewManager makes a Manager. Run must be called before moves are taken.
@@ -133,8 +134,8 @@ func NewManager(o Options) *Manager {
 		o.QueueInterval = 250 * time.Millisecond
 	}
 	base, stop := context.WithCancelCause(context.Background())
-	return &Manager{opt: o, queue: &queue{host: o.Host, limits: o.Settings, now: o.Now}, active: map[string]*run{}, refused: map[string]bool{},
-		base: base, stop: stop}
+	return &Manager{opt: o, queue: &queue{host: o.Host, limits: o.Settings, now: o.Now}, active: map[string]*run{}, unwritten: map[string]*run{},
+		refused: map[string]bool{}, base: base, stop: stop}
 }
 
 // Drain refuses new moves, ends those that wait, and waits until running ones are
@@ -186,12 +187,21 @@ func (m *Manager) free(uuid, vm string) error {
 }
 
 func (m *Manager) freeLocked(uuid, vm string) error {
-	for _, r := range m.active {
-		if other := r.record(); other.UUID == uuid && !other.Phase.Over() {
-			return fault.New(fault.VMMoving, m.opt.Host, "vm", vm, "move", other.ID)
+	for _, runs := range []map[string]*run{m.active, m.unwritten} {
+		for id, r := range runs {
+			if r.holds(uuid) {
+				return fault.New(fault.VMMoving, m.opt.Host, "vm", vm, "move", id)
+			}
 		}
 	}
 	return nil
+}
+
+// holds says that the VM can have no other move on this host.
+func (r *run) holds(uuid string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.rec.UUID == uuid && (!r.rec.Phase.Over() || r.unwritten)
 }
 
 func (m *Manager) newRun(rec Record, p private, seq int64) *run {
@@ -205,6 +215,11 @@ func (m *Manager) finished(r *run) {
 	m.queue.leave(r)
 	m.mu.Lock()
 	delete(m.active, r.rec.ID)
+	r.mu.Lock() // endLater changes it, and lets go of it afterwards
+	if r.unwritten {
+		m.unwritten[r.rec.ID] = r
+	}
+	r.mu.Unlock()
 	m.mu.Unlock()
 	r.mu.Lock()
 	close(r.ended)
@@ -212,6 +227,13 @@ func (m *Manager) finished(r *run) {
 	r.mu.Unlock()
 	r.cancel(nil)
 	m.wg.Done()
+}
+
+// written lets go of a move whose end is in the journal after all.
+func (m *Manager) written(r *run) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.unwritten, r.rec.ID)
 }
 
 func (m *Manager) lookup(id string) *run {

@@ -64,6 +64,9 @@ type run struct {
 	// limitBlackout tells libvirt of another limit; nil while libvirt has no part in it.
 	limitBlackout func(context.Context, time.Duration) error
 
+	// unwritten says that the journal has the move, and not yet that it is over.
+	unwritten bool
+
 	undo   []*undoStep
 	owed   bool    // a step that must be done failed
 	ticket *ticket // in the queue of this host; nil for a dry run
@@ -285,11 +288,17 @@ func (r *run) end(err error) {
 	if err == nil {
 		r.spent()
 	}
+	r.conclude(final, err)
+}
+
+// conclude writes the end into the journal and lets everybody know.
+func (r *run) conclude(final Phase, err error) {
 	r.mu.Lock()
 	now := r.m.opt.Now()
 	r.rec.Phase, r.rec.Ended, r.rec.Error = final, &now, fault.From(err)
 	last := Event{Kind: EventEnd, Summary: r.rec.Summary, Error: r.rec.Error}
 	jerr := r.journal(last)
+	r.unwritten = jerr != nil && r.seq > 0
 	r.mu.Unlock()
 	if jerr != nil {
 		r.m.late.Go(func() { r.endLater(last) })
@@ -307,24 +316,27 @@ func (r *run) end(err error) {
 	}
 }
 
-// endLater goes on trying to write a move's end until the journal has it or this agent
-// stops. Without it the move would be unfinished for whoever asks until the next start.
+// endLater goes on trying to write a move's end until the journal has it, for the last
+// time when this agent stops. Until then the VM has no other move here: the next start
+// would take this one for unfinished, and undo or complete it over what the other did.
 func (r *run) endLater(last Event) {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = r.m.opt.RetryInterval, 30*time.Second
-	for {
+	for stopping := false; !stopping; {
 		t := time.NewTimer(pause.NextBackOff())
 		select {
 		case <-t.C:
 		case <-r.m.base.Done():
 			t.Stop()
-			return
+			stopping = true
 		}
 		r.mu.Lock()
 		err := r.journal(last)
+		r.unwritten = r.unwritten && err != nil
 		r.mu.Unlock()
 		if err == nil {
 			r.log.Info("end of move journalled after all")
+			r.m.written(r)
 			return
 		}
 	}

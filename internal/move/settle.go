@@ -32,6 +32,14 @@ func (m *Manager) Settle(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		later, err := m.opt.Store.Later(ctx, rec.ID)
+		if err != nil {
+			return fault.Wrap(err, fault.StoreFailed, m.opt.Host)
+		}
+		if later != "" {
+			m.overtaken(rec, priv, seq, later)
+			continue
+		}
 		r, sctx, err := m.begin(rec)
 		if err != nil {
 			m.opt.Log.Error("unfinished move not taken up", "move", rec.ID, "error", err)
@@ -50,6 +58,20 @@ func (m *Manager) Settle(ctx context.Context) error {
 		}()
 	}
 	return nil
+}
+
+// overtaken ends the record of a move after which the VM had another one here. What it
+// left unfinished is not known any more, and the VM and its disks are the later one's.
+func (m *Manager) overtaken(rec Record, p private, seq int64, later string) {
+	r := m.newRun(rec, p, seq)
+	r.log.Error("unfinished move is older than another one of the VM; nothing is done about it", "phase", rec.Phase, "later", later)
+	r.rec.Waiting = nil
+	if p.Verdict == wire.Running {
+		r.conclude(Done, nil)
+		return
+	}
+	r.conclude(Failed, fault.New(fault.MoveInterrupted, m.opt.Host, "move", rec.ID, "vm", rec.VM, "phase", string(rec.Phase),
+		"reason", "its end is not known, and move "+later+" came after it"))
 }
 
 func (m *Manager) lastSeq(ctx context.Context, id string) (int64, error) {

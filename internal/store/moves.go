@@ -102,6 +102,22 @@ func (s *Store) Moves(ctx context.Context, f Filter) ([]MoveRow, error) {
 	return out, nil
 }
 
+// Later is the ID of the newest move of the same VM that was put after this one, "" if
+// there is none. It does not go by the clock, which may have been set back.
+func (s *Store) Later(ctx context.Context, id string) (string, error) {
+	var later string
+	err := s.read.QueryRowContext(ctx, `
+SELECT b.id FROM moves a JOIN moves b ON b.uuid = a.uuid AND b.rowid > a.rowid
+WHERE a.id = ? ORDER BY b.rowid DESC LIMIT 1`, id).Scan(&later)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("moves after %s: %w", id, err)
+	}
+	return later, nil
+}
+
 // Events lists those of a move with a seq above afterSeq, in order, limit 0
 // means all. A move that does not exist has none.
 func (s *Store) Events(ctx context.Context, move string, afterSeq int64, n int) ([]EventRow, error) {

@@ -251,3 +251,18 @@ func damaged(t *testing.T, dir string) string {
 	}
 	return path
 }
+
+func TestLaterGoesByTheOrderOfTheJournal(t *testing.T) {
+	s := openTest(t, filepath.Join(t.TempDir(), "drover.db"))
+	first, other, second := testMove(5, false), testMove(6, true), testMove(3, true) // the clock was set back
+	other.UUID = "u-2"
+	for _, m := range []MoveRow{first, other, second} {
+		put(t, s, m, nil)
+	}
+	put(t, s, first, nil) // a change does not make it later
+	for id, want := range map[string]string{first.ID: second.ID, other.ID: "", second.ID: "", "nothing": ""} {
+		if got, err := s.Later(t.Context(), id); err != nil || got != want {
+			t.Errorf("after %s: %q, %v; want %q", id, got, err, want)
+		}
+	}
+}
