@@ -115,6 +115,9 @@ func Open(o Options) *Shelf {
 		s.load(dir)
 	}
 	slices.SortFunc(s.seeds, func(a, b *item) int { return a.Made.Compare(b.Made) })
+	for _, i := range slices.Clone(s.seeds) { // what reads them also drops some
+		s.read(i)
+	}
 	s.Tidy()
 	return s
 }
@@ -133,6 +136,7 @@ func (s *Shelf) dir(root string) string {
 func (s *Shelf) on() bool { return s.o.MaxAge > 0 && s.o.MaxBytes > 0 }
 
 // load takes up a directory: each seed has its description, everything else goes.
+// Nothing is read yet, so that nobody else has the Shelf.
 func (s *Shelf) load(dir string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -155,7 +159,6 @@ func (s *Shelf) load(dir string) {
 		}
 		known[id] = true
 		s.seeds = append(s.seeds, i)
-		s.read(i)
 	}
 	for _, e := range entries {
 		if id, _, _ := strings.Cut(e.Name(), "."); validID(id) && (!known[id] || strings.HasSuffix(e.Name(), ".tmp")) && e.Type().IsRegular() {

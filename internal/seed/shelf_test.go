@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -219,5 +221,23 @@ func TestTheDiskOfAnotherUserIsKept(t *testing.T) {
 	}
 	if fi, err := os.Stat(s.dir(s.root)); err != nil || fi.Mode().Perm() != 0o700 {
 		t.Errorf("%v, %v", fi, err)
+	}
+}
+
+// What a start finds is read at once and by several; nobody may see the list half made.
+func TestAStartReadsManySeedsAtATime(t *testing.T) {
+	s := newStock(t)
+	for n := range 8 {
+		o := s.mine(FailedCopy)
+		o.UUID = strconv.Itoa(n)
+		s.disk(o.UUID+".raw", random(2*BlockSize, uint64(n)), o)
+		s.lent(o.UUID, "HV02")
+	}
+	for range 20 {
+		s.Close()
+		s.open()
+		if got := s.List(); len(got) != 8 || !slices.IsSortedFunc(got, func(a, b Info) int { return a.Made.Compare(b.Made) }) {
+			t.Fatalf("%+v", got)
+		}
 	}
 }
