@@ -3,7 +3,7 @@ package seed
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/binary"
+	"hash/maphash"
 	"sync/atomic"
 )
 
@@ -13,6 +13,7 @@ type Index struct {
 	sums  []byte
 	slots []uint32 // numbers of blocks and one, by their sums; 0 is free
 	mask  uint32
+	seed  maphash.Seed
 	found atomic.Uint64
 }
 
@@ -27,7 +28,7 @@ func NewIndex(sums []byte) *Index {
 	for int(size) < 2*n {
 		size *= 2
 	}
-	x := &Index{sums: sums, slots: make([]uint32, size), mask: size - 1}
+	x := &Index{sums: sums, slots: make([]uint32, size), mask: size - 1, seed: maphash.MakeSeed()}
 	for i := range n {
 		at := x.at(x.sum(uint32(i)))
 		if x.slots[at] == 0 { // else the content is there already
@@ -42,9 +43,10 @@ func (x *Index) Len() int { return len(x.sums) / SumSize }
 
 func (x *Index) sum(block uint32) []byte { return x.sums[block*SumSize : (block+1)*SumSize] }
 
-// at is the slot that has a sum, or is free for it. Half of all are free.
+// at is the slot that has a sum, or is free for it. Half of all are free. Whoever made
+// the sums cannot know which lie side by side, else looking would take for ever.
 func (x *Index) at(sum []byte) uint32 {
-	for at := binary.BigEndian.Uint32(sum) & x.mask; ; at = (at + 1) & x.mask {
+	for at := uint32(maphash.Bytes(x.seed, sum)) & x.mask; ; at = (at + 1) & x.mask {
 		if v := x.slots[at]; v == 0 || bytes.Equal(x.sum(v-1), sum) {
 			return at
 		}

@@ -3,6 +3,7 @@ package seed
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -130,6 +131,31 @@ func TestIndexRefusesWhatIsNoRowOfHashes(t *testing.T) {
 	for _, n := range []int{0, 15, 17, (MostBlocks + 1) * SumSize} {
 		if NewIndex(make([]byte, n)) != nil {
 			t.Errorf("an index of %d bytes", n)
+		}
+	}
+}
+
+// A destination chooses its hashes: those that begin alike must not lie in one row of slots.
+func TestHashesThatBeginAlikeAreSpread(t *testing.T) {
+	const n = 1 << 16
+	sums := make([]byte, n*SumSize)
+	for i := range n {
+		binary.BigEndian.PutUint32(sums[i*SumSize+8:], uint32(i))
+	}
+	x := NewIndex(sums)
+	row, longest := 0, 0
+	for _, v := range x.slots {
+		if row++; v == 0 {
+			row = 0
+		}
+		longest = max(longest, row)
+	}
+	if longest > n/16 {
+		t.Errorf("%d of %d in one row", longest, n)
+	}
+	for i := range uint32(n) {
+		if x.slots[x.at(x.sum(i))] != i+1 {
+			t.Fatalf("hash %d is not found", i)
 		}
 	}
 }
