@@ -21,7 +21,8 @@ type Seeds interface {
 	// Content is how much of a VM there is for moves from a host, and whether there is
 	// any, which may still have to be read.
 	Content(uuid, host string) (bytes uint64, some bool)
-	// Lend gives that to a move, nil when there is nothing; the Set is to be closed.
+	// Lend gives that to a move, what there is of it when ctx ends, nil when there is
+	// nothing; the Set is to be closed.
 	Lend(ctx context.Context, uuid, host string) *seed.Set
 	// Spent drops the seeds of a VM, but those that the move left.
 	Spent(uuid, move string)
@@ -88,7 +89,10 @@ func (d *destination) lend(ctx context.Context, env wire.Envelope) error {
 	if !d.lent {
 		d.lent = true
 		if _, some := d.seedsHere(d.disks); some {
-			d.seeds = d.m.opt.Seeds.Lend(ctx, d.rec.UUID, shortHost(d.conn.Caller().DelegatedBy))
+			// The source has to hear in time that it does without.
+			soon, cancel := context.WithTimeout(ctx, d.m.opt.AgreeTimeout/2)
+			d.seeds = d.m.opt.Seeds.Lend(soon, d.rec.UUID, shortHost(d.conn.Caller().DelegatedBy))
+			cancel()
 		}
 		if d.seeds == nil {
 			return reply(ctx, d.conn, wire.KindSeedList, wire.SeedList{})

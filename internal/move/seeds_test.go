@@ -26,6 +26,7 @@ type kept struct {
 	shelf   *seed.Shelf // that lends
 	taken   int         // blocks that came to the streams
 	refers  int         // blocks that the source was told of
+	unread  bool        // the files are still being read
 }
 
 // shelf are the seeds of a host as an agent has them.
@@ -64,7 +65,12 @@ func (s shelf) Content(uuid, host string) (bytes uint64, some bool) {
 
 func (s shelf) Lend(ctx context.Context, uuid, host string) *seed.Set {
 	var from *seed.Shelf
-	s.locked(func(k *kept) { from = k.shelf })
+	var unread bool
+	s.locked(func(k *kept) { from, unread = k.shelf, k.unread })
+	if unread {
+		<-ctx.Done()
+		return nil
+	}
 	return from.Lend(ctx, uuid, host)
 }
 
@@ -196,6 +202,24 @@ func TestTheSourceHearsWhatTheDestinationHas(t *testing.T) {
 	}
 	dst.over(t, id)
 	eventually(t, "the seed is given back", func() bool { return !shelf.List()[0].InUse })
+}
+
+// The source gives up on a destination that says nothing: a seed that is read for
+// longer than that must not end the move.
+func TestAMoveGoesOnWithoutASeedThatIsStillRead(t *testing.T) {
+	w, src, dst := pair(t, vm())
+	dst.seeded(t, 3)
+	dst.mu.Lock()
+	dst.kept.unread = true
+	dst.mu.Unlock()
+	w.with(func(o *move.Options) { o.AgreeTimeout = 4 * time.Second })
+	id := src.current().begin(t, request())
+	wantCode(t, src.over(t, id), move.Done)
+	if s, d := src.seeds().refers, dst.seeds().taken; s != 0 || d != 0 {
+		t.Errorf("the source refers to %d blocks, the destination takes %d", s, d)
+	}
+	dst.over(t, id)
+	w.runsOnlyOn(t, dst, src)
 }
 
 func TestASourceBelievesNoListOfSeeds(t *testing.T) {

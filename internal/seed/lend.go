@@ -7,9 +7,6 @@ import (
 	"time"
 )
 
-// lendWait is how long a move waits for its seeds to be read, all together.
-const lendWait = 5 * time.Minute
-
 // Info is what is shown of a seed.
 type Info struct {
 	Origin
@@ -67,11 +64,9 @@ func (i *item) is(uuid, host string) bool {
 
 // Lend gives the seeds of a VM to a move that comes from a host, nil when there is
 // nothing. A file that was changed since its ledger was made is read again first,
-// and of one that is being read the move waits for the end, both for a time. The Set
-// has to be closed.
+// and of one that is being read the move waits for the end, both until ctx ends: what
+// there is by then counts. The Set has to be closed.
 func (s *Shelf) Lend(ctx context.Context, uuid, host string) *Set {
-	ctx, cancel := context.WithTimeout(ctx, lendWait)
-	defer cancel()
 	var used []*item
 	set := &Set{}
 	for _, i := range s.borrow(uuid, host) {
@@ -113,7 +108,11 @@ func (s *Shelf) lend(ctx context.Context, i *item, set *Set) bool {
 	select {
 	case <-i.ready:
 	case <-ctx.Done():
-		return false
+		select {
+		case <-i.ready:
+		default:
+			return false
+		}
 	}
 	l, err := s.ledger(i)
 	if err != nil {

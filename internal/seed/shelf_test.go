@@ -1,6 +1,7 @@
 package seed
 
 import (
+	"context"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -239,5 +240,27 @@ func TestAStartReadsManySeedsAtATime(t *testing.T) {
 		if got := s.List(); len(got) != 8 || !slices.IsSortedFunc(got, func(a, b Info) int { return a.Made.Compare(b.Made) }) {
 			t.Fatalf("%+v", got)
 		}
+	}
+}
+
+func TestWhatIsReadInTimeIsLentAndTheRestIsNot(t *testing.T) {
+	s := newStock(t)
+	data := random(8*BlockSize, 1)
+	s.disk("a.raw", data[:4*BlockSize], s.mine(FailedCopy))
+	s.lent("u1", "HV02")
+	s.turn <- struct{}{} // somebody else's file is read
+	s.disk("b.raw", data[4*BlockSize:], s.mine(FailedCopy))
+	for range 20 {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		set := s.Lend(ctx, "u1", "HV02")
+		if set == nil || set.Len() != 4 {
+			t.Fatalf("%+v", set)
+		}
+		set.Close()
+	}
+	<-s.turn
+	if got := s.lent("u1", "HV02"); got != 8 {
+		t.Errorf("%d blocks when all are read", got)
 	}
 }
