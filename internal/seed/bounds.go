@@ -79,8 +79,11 @@ func (s *Shelf) drop(meant func(*item) bool) (n int, bytes uint64) {
 
 // remove deletes a seed's files, its description last: what is left of a removal
 // that was cut short is removed by the next start. A file that stayed where it was
-// is not Drover's to delete.
+// is not Drover's to delete. The Shelf's mu is held. Who reads the file keeps its room
+// for a moment more, until ready.
 func (i *item) remove() (bytes uint64) {
+	i.gone = true
+	i.stop()
 	bytes = i.size()
 	for _, kind := range []string{".disk", ".ledger", ".json"} {
 		_ = os.Remove(i.file(kind))
@@ -112,6 +115,9 @@ func (s *Shelf) Reclaim(device, want uint64, vm string) (freed uint64) {
 			}
 			_, bytes := s.drop(func(o *item) bool { return o == i })
 			s.o.Log.Info("seed removed for its room", "file", i.data(), "vm", i.VM, "bytes", bytes)
+			if bytes > 0 { // else a move has just begun to use it
+				<-i.ready
+			}
 			freed += bytes
 		}
 	}

@@ -142,11 +142,10 @@ func (s *Shelf) lend(ctx context.Context, i *item, set *Set) bool {
 func (s *Shelf) giveBack(i *item, damaged bool) {
 	s.mu.Lock()
 	i.users--
-	remove := i.doomed && i.users == 0
-	s.mu.Unlock()
-	if remove {
+	if i.doomed && i.users == 0 {
 		i.remove()
 	}
+	s.mu.Unlock()
 	if damaged {
 		s.o.Log.Warn("seed is damaged, dropped", "file", i.data(), "vm", i.VM)
 		s.drop(func(o *item) bool { return o == i })

@@ -79,6 +79,8 @@ type item struct {
 	dir   string
 	ready chan struct{} // closed when the file was read, or could not be
 	// Under the Shelf's mu.
+	stop   context.CancelFunc // ends the reading
+	gone   bool               // its files are removed
 	blocks int
 	users  int
 	doomed bool // to be removed when nobody uses it
@@ -115,9 +117,11 @@ func Open(o Options) *Shelf {
 		s.load(dir)
 	}
 	slices.SortFunc(s.seeds, func(a, b *item) int { return a.Made.Compare(b.Made) })
-	for _, i := range slices.Clone(s.seeds) { // what reads them also drops some
+	s.mu.Lock() // what reads them also drops some
+	for _, i := range s.seeds {
 		s.read(i)
 	}
+	s.mu.Unlock()
 	s.Tidy()
 	return s
 }
@@ -205,9 +209,9 @@ func (s *Shelf) Keep(path string, o Origin) (kept bool) {
 	}
 	s.mu.Lock()
 	s.seeds = append(s.seeds, i)
+	s.read(i)
 	s.mu.Unlock()
 	s.o.Log.Info("disk kept as a seed", "path", path, "vm", o.VM, "kind", o.Kind, "bytes", size)
-	s.read(i)
 	s.Tidy()
 	return true
 }
@@ -239,41 +243,55 @@ func (s *Shelf) describe(path string, o Origin) (*item, error) {
 	return i, errors.Join(write(i.file(".json"), b), syncDir(root))
 }
 
-// read makes the ledger of a seed that has none, in the background.
+// read makes the ledger of a seed that has none, in the background. s.mu is held.
 func (s *Shelf) read(i *item) {
+	ctx, stop := context.WithCancel(s.ctx)
+	i.stop = stop
 	s.wg.Go(func() {
 		defer close(i.ready)
+		defer stop()
 		l, err := s.ledger(i)
 		if err != nil {
 			select {
 			case s.turn <- struct{}{}:
-			case <-s.ctx.Done():
+			case <-ctx.Done():
 				return
 			}
-			l, err = s.readFile(i)
+			l, err = s.readFile(ctx, i)
 			<-s.turn
 		}
-		if err != nil {
-			if s.ctx.Err() == nil {
-				s.o.Log.Warn("seed not read", "file", i.data(), "error", err)
-				s.drop(func(o *item) bool { return o == i })
-			}
-			return
+		switch {
+		case !s.readIs(i, len(l.Entries)) || ctx.Err() != nil:
+		case err != nil:
+			s.o.Log.Warn("seed not read", "file", i.data(), "error", err)
+			s.drop(func(o *item) bool { return o == i })
+		default:
+			s.supersede(i, l)
 		}
-		s.mu.Lock()
-		i.blocks = len(l.Entries)
-		s.mu.Unlock()
-		s.supersede(i, l)
 	})
 }
 
-func (s *Shelf) readFile(i *item) (Ledger, error) {
+// readIs notes how much there is in a seed. One that was removed meanwhile has no
+// use for a ledger.
+func (s *Shelf) readIs(i *item, blocks int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i.gone {
+		_ = os.Remove(i.file(".ledger"))
+		_ = os.Remove(i.dir)
+		return false
+	}
+	i.blocks = blocks
+	return true
+}
+
+func (s *Shelf) readFile(ctx context.Context, i *item) (Ledger, error) {
 	f, err := open(i.data())
 	if err != nil {
 		return Ledger{}, err
 	}
 	defer f.Close()
-	l, err := read(s.ctx, f)
+	l, err := read(ctx, f)
 	if err == nil && len(l.Entries) == 0 {
 		err = errors.New("there is nothing in it")
 	}

@@ -1,6 +1,7 @@
 package seed
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"os"
@@ -262,5 +263,52 @@ func TestWhatIsReadInTimeIsLentAndTheRestIsNot(t *testing.T) {
 	<-s.turn
 	if got := s.lent("u1", "HV02"); got != 8 {
 		t.Errorf("%d blocks when all are read", got)
+	}
+}
+
+// opened tells whether this process has a file of a directory open.
+func opened(t *testing.T, dir string) bool {
+	t.Helper()
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.ContainsFunc(fds, func(fd os.DirEntry) bool {
+		file, _ := os.Readlink("/proc/self/fd/" + fd.Name())
+		return strings.HasPrefix(file, dir+"/") && strings.Contains(file, ".disk")
+	})
+}
+
+func TestASeedThatIsReadGivesItsRoomBackAtOnce(t *testing.T) {
+	s := newStock(t)
+	s.o.MaxBytes = 1 << 30
+	s.disk("a.raw", bytes.Repeat(random(1<<20, 1), 256), s.mine(FailedCopy))
+	dir, i := s.dir(s.root), s.seeds[0]
+	read := func() bool {
+		select {
+		case <-i.ready:
+			return true
+		default:
+			return false
+		}
+	}
+	for deadline := time.Now().Add(time.Minute); !opened(t, dir) && !read(); {
+		if time.Now().After(deadline) {
+			t.Fatal("not read")
+		}
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(s.root, &st); err != nil {
+		t.Fatal(err)
+	}
+	if freed := s.Reclaim(st.Dev, 1, ""); freed < 256<<20 {
+		t.Errorf("%d bytes", freed)
+	}
+	if opened(t, dir) {
+		t.Error("the file is still read, and has its room")
+	}
+	s.Close()
+	if left, err := os.ReadDir(dir); !os.IsNotExist(err) {
+		t.Errorf("left: %v, %v", left, err)
 	}
 }
