@@ -105,11 +105,14 @@ func (d *destination) lend(ctx context.Context, env wire.Envelope) error {
 	return reply(ctx, d.conn, wire.KindSeedList, wire.SeedList{Total: d.seeds.Len(), Sums: d.seeds.Sums(req.From, wire.SeedSums)})
 }
 
-// refer asks which blocks the destination has, so that they need not be sent.
+// refer asks which blocks the destination has, so that they need not be sent. All its
+// answers together have the time of one: it decides how many there are.
 func (s *source) refer(ctx context.Context) error {
 	if !s.seeds {
 		return nil
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, s.m.opt.AgreeTimeout, s.m.silent(s.req.Destination, s.m.opt.AgreeTimeout))
+	defer cancel()
 	var sums []byte
 	for {
 		var list wire.SeedList

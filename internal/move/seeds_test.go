@@ -243,6 +243,17 @@ func TestASourceBelievesNoListOfSeeds(t *testing.T) {
 	}
 }
 
+func TestADestinationThatDrawsItsSeedsOutIsGivenUp(t *testing.T) {
+	w, src, dst := pair(t, vm())
+	dst.seeded(t, 2)
+	w.with(func(o *move.Options) { o.AgreeTimeout = time.Second })
+	w.forge("destination", wire.KindSeedList, wire.SeedList{Total: seed.MostBlocks, Sums: make([]byte, seed.SumSize)}, nil)
+	id := src.current().begin(t, request())
+	wantCode(t, src.over(t, id), move.Failed, fault.PeerSilent)
+	dst.over(t, id)
+	w.runsOnlyOn(t, src, dst)
+}
+
 func TestADestinationAnswersAboutSeedsOnlyInTurn(t *testing.T) {
 	for name, c := range map[string]struct {
 		before func(*peer)
