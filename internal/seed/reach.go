@@ -67,6 +67,23 @@ func (p *place) close() {
 	}
 }
 
+// ours is an error unless a directory is as describe makes it: where others may write,
+// they would have files of their choice read, for a host of their choice.
+func ours(dir string) error {
+	real, err := filepath.EvalSymlinks(dir)
+	var st unix.Stat_t
+	if err == nil {
+		err = unix.Lstat(dir, &st)
+	}
+	if err != nil {
+		return err
+	}
+	if real != dir || st.Mode&unix.S_IFMT != unix.S_IFDIR || int(st.Uid) != os.Geteuid() || st.Mode&0o777 != 0o700 {
+		return fmt.Errorf("%s is not a directory of Drover's, which belongs to its user and lets nobody else in", dir)
+	}
+	return nil
+}
+
 // private makes a file that was QEMU's readable by this process's user only. The
 // directory lets nobody else in anyway, so that a process without the right to change
 // owners, which the unit does not give, leaves the file as it is.

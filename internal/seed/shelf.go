@@ -96,6 +96,15 @@ func (i *item) data() string {
 	return i.file(".disk")
 }
 
+// fits tells whether the description says what describe would. A file that is not in
+// the directory is one below the root that the directory is in: no other is read.
+func (i *item) fits() bool {
+	if i.Kind == Retained {
+		return filepath.Clean(i.Path) == i.Path && strings.HasPrefix(i.Path, filepath.Dir(i.dir)+"/")
+	}
+	return allocated(i.file(".disk")) > 0
+}
+
 // size is what the seed takes of the room of its file system.
 func (i *item) size() uint64 { return allocated(i.file(".disk")) + allocated(i.file(".ledger")) }
 
@@ -110,10 +119,14 @@ func Open(o Options) *Shelf {
 	seen := map[string]bool{}
 	for _, root := range o.Dirs {
 		dir := s.dir(root)
-		if real, err := filepath.EvalSymlinks(dir); err != nil || real != dir || seen[dir] {
+		if _, err := os.Lstat(dir); err != nil || seen[dir] {
 			continue
 		}
 		seen[dir] = true
+		if err := ours(dir); err != nil {
+			o.Log.Warn("seeds not taken up", "error", err)
+			continue
+		}
 		s.load(dir)
 	}
 	slices.SortFunc(s.seeds, func(a, b *item) int { return a.Made.Compare(b.Made) })
@@ -158,7 +171,7 @@ func (s *Shelf) load(dir string) {
 		if err == nil {
 			err = json.Unmarshal(b, i)
 		}
-		if err != nil || i.ID != id || i.Kind != Retained && allocated(i.file(".disk")) == 0 {
+		if err != nil || i.ID != id || !i.fits() {
 			continue
 		}
 		known[id] = true
@@ -233,8 +246,8 @@ func (s *Shelf) describe(path string, o Origin) (*item, error) {
 	if err := os.Mkdir(i.dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	if real, err := filepath.EvalSymlinks(i.dir); err != nil || real != i.dir {
-		return nil, errors.Join(err, fmt.Errorf("%s is not a directory of Drover's", i.dir))
+	if err := ours(i.dir); err != nil {
+		return nil, err
 	}
 	b, err := json.Marshal(i)
 	if err != nil {

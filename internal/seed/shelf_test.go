@@ -3,6 +3,8 @@ package seed
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -310,5 +312,72 @@ func TestASeedThatIsReadGivesItsRoomBackAtOnce(t *testing.T) {
 	s.Close()
 	if left, err := os.ReadDir(dir); !os.IsNotExist(err) {
 		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+func TestADescriptionIsNotBelieved(t *testing.T) {
+	s := newStock(t)
+	s.disk("a.raw", random(3*BlockSize, 1), s.mine(Retained))
+	s.lent("u1", "HV02")
+	dir := s.dir(s.root)
+	s.Close()
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, random(4*BlockSize, 2), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Dir(secret), filepath.Join(s.root, "over")); err != nil {
+		t.Fatal(err)
+	}
+	for n, path := range []string{secret, s.root + "/../" + filepath.Base(filepath.Dir(secret)) + "/secret", s.root + "/over/secret", "", s.root} {
+		i := item{Origin: s.mine(Retained), ID: strings.Repeat("0", 25) + strconv.Itoa(n), Made: s.now}
+		i.Path = path
+		b, err := json.Marshal(&i)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, i.ID+".json"), b, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.open()
+	if got := s.lent("u1", "HV02"); got != 3 {
+		t.Errorf("%d blocks, want those of the disk and no more: %+v", got, s.List())
+	}
+}
+
+func TestADirectoryThatOthersWriteToHasNoSeeds(t *testing.T) {
+	s := newStock(t)
+	s.disk("a.raw", random(3*BlockSize, 1), s.mine(FailedCopy))
+	s.lent("u1", "HV02")
+	dir := s.dir(s.root)
+	for name, change := range map[string]func() error{
+		"mode":  func() error { return os.Chmod(dir, 0o777) },
+		"owner": func() error { return os.Chown(dir, 64055, -1) },
+	} {
+		if name == "owner" && os.Geteuid() != 0 {
+			continue
+		}
+		s.Close()
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		s.open()
+		if got := s.List(); len(got) > 0 {
+			t.Errorf("%s: %+v", name, got)
+		}
+		if s.disk("b.raw", random(3*BlockSize, 2), s.mine(FailedCopy)) {
+			t.Errorf("%s: kept", name)
+		}
+		if left, err := os.ReadDir(dir); err != nil || len(left) != 3 {
+			t.Errorf("%s: %v, %v", name, left, err)
+		}
+		if err := errors.Join(os.Chmod(dir, 0o700), os.Chown(dir, os.Geteuid(), -1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Close()
+	s.open()
+	if got := s.lent("u1", "HV02"); got != 3 {
+		t.Errorf("%d blocks when it is ours again", got)
 	}
 }
