@@ -20,13 +20,12 @@ import (
 // whether anything does.
 func (x *examination) lookAtPorts(ctx context.Context, h *seenHost) {
 	const what = "ports"
-	untried := func(a netip.Addr) bool { return h.addrs.at[a] == nil } // those of loopback
-	addrs := slices.DeleteFunc(slices.Clone(h.addrs.system), untried)
+	addrs := h.addrs.tried(h.addrs.system)
 	if len(addrs) == 0 {
-		addrs = slices.DeleteFunc(slices.Clone(h.addrs.dns), untried)
+		addrs = h.addrs.tried(h.addrs.dns)
 	}
 	if len(addrs) == 0 {
-		x.didNot(AreaNetwork, what, h.Name, "it has no address")
+		x.didNot(AreaNetwork, what, h.Name, "it has no address at which others reach it")
 		return
 	}
 	x.did(AreaNetwork, what, h.Name)

@@ -231,10 +231,17 @@ func silent(err error) bool {
 	return fault.Is(err, fault.Deadline) || errors.As(err, &timeout) && timeout.Timeout()
 }
 
+// tried are those of a list that somebody was looked for at.
+func (s *addresses) tried(list []netip.Addr) []netip.Addr {
+	return slices.DeleteFunc(slices.Clone(list), func(a netip.Addr) bool { return s.at[a] == nil })
+}
+
 // verdict on one address of a host.
 func (x *examination) wrongAt(h *seenHost, a netip.Addr, own []netip.Addr) (reason string, wrong bool) {
 	r := h.addrs.at[a]
 	switch {
+	case a.IsLoopback() && !x.isHere(h):
+		return "it is a loopback address, by which every machine means itself", true
 	case r == nil:
 		return "", false
 	case x.isHere(h) && len(own) > 0 && !slices.Contains(own, a):
@@ -431,7 +438,7 @@ func sameAddrs(a, b []netip.Addr) bool {
 // reverse looks the host's addresses up. That there is no reverse zone is usual, and
 // no trouble.
 func (x *examination) reverse(ctx context.Context, h *seenHost) {
-	for _, a := range h.addrs.dns {
+	for _, a := range h.addrs.tried(h.addrs.dns) {
 		for _, s := range x.resolver.Servers {
 			r := x.Machine.Reverse(ctx, s, a)
 			if !r.Definite() {
@@ -470,7 +477,7 @@ func (x *examination) staleReverse(h *seenHost, a netip.Addr, r look.Answer) {
 func (x *examination) sharedAddresses() {
 	first := map[netip.Addr]*seenHost{}
 	for _, h := range x.hosts {
-		for _, a := range h.addrs.dns {
+		for _, a := range h.addrs.tried(h.addrs.dns) {
 			other := first[a]
 			if other == nil {
 				first[a] = h
