@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -184,12 +185,7 @@ func (x *examination) agentRefused(h *seenHost, err error) {
 // judgeAgent looks at one host's settings by themselves.
 func (x *examination) judgeAgent(ctx context.Context, h *seenHost) {
 	s := h.agent.Settings
-	set := func(flag, value, was string) func(*finding.Finding) {
-		line := func(v string) []finding.Command {
-			return []finding.Command{{Tool: finding.Drover, Line: "drover host set --host " + h.Name + " --" + flag + " " + v}}
-		}
-		return cure("at once", line(value), line(was))
-	}
+	set := func(flag, value, was string) func(*finding.Finding) { return hostSet(h, flag, value, was) }
 	from := "the agent of " + h.Name
 	if !s.Incoming && x.isEnd(h, false) {
 		x.tell(finding.Error, h.Name, fault.New(fault.MigrationDisabled, h.Name, "direction", "incoming"), "incoming live migration is off", from, aboutHost(h), set("incoming", "on", "off"))
@@ -326,58 +322,60 @@ func (x *examination) compareHosts(context.Context) {
 			with = append(with, h)
 		}
 	}
-	odd := func(value func(*Agent) string, report func(h *seenHost, have, want string)) {
-		usual := majority(with, value)
+	odd := func(value func(*Agent) string, standard string, report func(h *seenHost, have, want string)) {
+		usual := cmp.Or(majority(with, value), standard)
 		for _, h := range with {
 			if have := value(h.agent); have != usual {
 				report(h, have, usual)
 			}
 		}
 	}
-	peer := func(h *seenHost, value func(*Agent) string) string {
+	peer := func(h *seenHost, value func(*Agent) string, want string) string {
 		for _, other := range with {
-			if other != h && value(other.agent) != value(h.agent) {
+			if other != h && value(other.agent) == want {
 				return other.Name
 			}
 		}
-		return "the others"
-	}
-	set := func(h *seenHost, flag, have, want string) func(*finding.Finding) {
-		line := func(v string) []finding.Command {
-			return []finding.Command{{Tool: finding.Drover, Line: "drover host set --host " + h.Name + " --" + flag + " " + v}}
-		}
-		return cure("at once", line(want), line(have))
+		return ""
 	}
 	authentication := func(a *Agent) string { return string(a.Settings.Authentication) }
-	odd(authentication, func(h *seenHost, have, want string) {
-		p := peer(h, authentication)
+	odd(authentication, string(settings.Kerberos), func(h *seenHost, have, want string) {
+		p := peer(h, authentication, want)
+		if p == "" {
+			x.unusable(h, "authentication type", "authentication", have, want)
+			return
+		}
 		x.tell(finding.Error, h.Name, fault.New(fault.AuthenticationDiffers, h.Name, "have", have, "want", want, "peer", p),
-			h.Name+" has "+have+", "+p+" has "+want, "their agents", aboutHost(h), set(h, "authentication", have, want))
+			h.Name+" has "+have+", "+p+" has "+want, "their agents", aboutHost(h), hostSet(h, "authentication", want, have))
 	})
 	performance := func(a *Agent) string { return string(a.Settings.Performance) }
-	odd(performance, func(h *seenHost, have, want string) {
-		p := peer(h, performance)
+	odd(performance, string(settings.Compression), func(h *seenHost, have, want string) {
+		if noMove(have) {
+			x.unusable(h, "performance option", "performance", have, want)
+			return
+		}
+		p := peer(h, performance, want)
 		x.tell(finding.Warning, h.Name, fault.New(fault.PerformanceDiffers, h.Name, "have", have, "want", want, "peer", p),
-			h.Name+" has "+have+", "+p+" has "+want, "their agents", aboutHost(h), set(h, "performance", have, want))
+			h.Name+" has "+have+", "+p+" has "+want, "their agents", aboutHost(h), hostSet(h, "performance", want, have))
 	})
 	version := func(a *Agent) string { return a.Version }
-	odd(version, func(h *seenHost, have, want string) {
-		x.tell(finding.Warning, h.Name, fault.New(fault.VersionsDiffer, h.Name, "have", have, "want", want, "peer", peer(h, version)),
+	odd(version, "", func(h *seenHost, have, want string) {
+		x.tell(finding.Warning, h.Name, fault.New(fault.VersionsDiffer, h.Name, "have", have, "want", want, "peer", peer(h, version, want)),
 			h.Name+" has "+have, "their agents", aboutHost(h))
 	})
 	x.commonNetworks()
 	x.roles()
 }
 
-// majority is the value that most hosts have; of two that are as frequent the one of
-// the first host.
+// majority is the value that most hosts have, among those with which VMs move; of two
+// that are as frequent the one of the first host. It is "" when no host has such a value.
 func majority(hosts []*seenHost, value func(*Agent) string) (most string) {
 	count := map[string]int{}
 	for _, h := range hosts {
 		count[value(h.agent)]++
 	}
 	for _, h := range hosts {
-		if v := value(h.agent); most == "" || count[v] > count[most] {
+		if v := value(h.agent); !noMove(v) && (most == "" || count[v] > count[most]) {
 			most = v
 		}
 	}
