@@ -244,12 +244,13 @@ func (x *examination) has(codes ...fault.Code) bool {
 	return slices.ContainsFunc(x.found, func(f finding.Finding) bool { return slices.Contains(codes, f.Code) })
 }
 
-// told says that the same is there already, of the same object.
-func (x *examination) told(f finding.Finding) bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return slices.ContainsFunc(x.found, func(g finding.Finding) bool {
-		return g.Code == f.Code && (strings.EqualFold(g.Object, f.Object) || sameHostName(g.Object, f.Object))
+// told says that the same is there already, of the same object and, where it is of one
+// direction, of that.
+func told(before []finding.Finding, f finding.Finding) bool {
+	return slices.ContainsFunc(before, func(g finding.Finding) bool {
+		d := direction(g)
+		return g.Code == f.Code && (strings.EqualFold(g.Object, f.Object) || sameHostName(g.Object, f.Object)) &&
+			(d == (delegation.Direction{}) || sameHostName(d.Source, f.Source) && sameHostName(d.Destination, f.Destination))
 	})
 }
 

@@ -2,11 +2,13 @@ package doctor
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
 
 	"drover/internal/delegation"
+	"drover/internal/fault"
 	"drover/internal/settings"
 )
 
@@ -65,5 +67,55 @@ func TestNobodyIsToldToTakeWhatMovesNothing(t *testing.T) {
 		if got := toldWith(x); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
+	}
+}
+
+// An agent that was asked by the local socket is not asked again with a ticket that
+// nobody has.
+func TestSettingsAreSetTheWayTheyWereRead(t *testing.T) {
+	h := &seenHost{Host: delegation.Host{Name: "HV01", FQDN: "hv01.lab.drover.test"}, agent: &Agent{}}
+	for _, c := range []struct {
+		local      bool
+		fqdn, want string
+	}{
+		{false, "hv01.lab.drover.test", "drover host set --host hv01.lab.drover.test --incoming on"},
+		{false, "", "drover host set --host HV01 --incoming on"},
+		{true, "hv01.lab.drover.test", "drover host set --incoming on"},
+	} {
+		h.agent.Local, h.FQDN = c.local, c.fqdn
+		x := &examination{Doctor: &Doctor{Now: time.Now}}
+		x.judgeAgent(t.Context(), h)
+		if len(x.found) == 0 || len(x.found[0].Fix) != 1 || x.found[0].Fix[0].Line != c.want {
+			t.Errorf("%+v", x.found)
+		}
+	}
+}
+
+// One address as a network does not say what it can reach.
+func TestSingleAddressesMayHaveANetworkInCommon(t *testing.T) {
+	only := func(network string) settings.Settings {
+		s := usual()
+		s.Networks = []settings.Network{{Subnet: netip.MustParsePrefix(network)}}
+		return s
+	}
+	for _, c := range []struct {
+		a, b  string
+		found int
+	}{{"10.0.0.11/32", "10.0.0.12/32", 0}, {"10.0.0.11/32", "10.0.0.0/24", 0}, {"10.0.0.0/24", "fd00::1/128", 0}, {"10.0.0.0/24", "10.0.1.0/24", 2}} {
+		x := withAgents(only(c.a), only(c.b))
+		x.compareHosts(t.Context())
+		if len(x.found) != c.found || c.a == "10.0.0.11/32" && c.b != "10.0.0.0/24" && len(x.notChecked) != 2 {
+			t.Errorf("%s and %s: %q, %+v", c.a, c.b, toldWith(x), x.notChecked)
+		}
+	}
+}
+
+// What is refused to a source in all directions is found in all of them.
+func TestEveryRefusedDirectionIsTold(t *testing.T) {
+	w := whole{site: newSite(four...)}
+	w.refuse["HV01"] = fault.DelegationRefused
+	r := w.examine(t, w.doctor(t), Question{Hosts: four})
+	if !slices.Equal(codesOf(r), []fault.Code{fault.DelegationRefused}) || len(r.Causes[0].Directions) != 3 {
+		t.Errorf("%q\n%+v", codesOf(r), r.Causes)
 	}
 }

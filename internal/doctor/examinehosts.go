@@ -126,13 +126,9 @@ func (x *examination) askAgent(ctx context.Context, h *seenHost) {
 		x.didNot(AreaHost, what, h.Name, err.Error())
 		return
 	}
-	name := h.FQDN
-	if name == "" {
-		name = h.Name
-	}
 	ctx, cancel := context.WithTimeout(ctx, x.agentWait())
 	defer cancel()
-	a, err := x.Agent(ctx, name)
+	a, err := x.Agent(ctx, h.reachable())
 	if err != nil {
 		x.didNot(AreaHost, what, h.Name, inWords(err))
 		x.agentRefused(h, err)
@@ -396,6 +392,10 @@ func (x *examination) commonNetworks() {
 			continue
 		}
 		if common(a.agent.Settings, b.agent.Settings) {
+			continue
+		}
+		if slices.ContainsFunc(slices.Concat(a.agent.Settings.Subnets(), b.agent.Settings.Subnets()), netip.Prefix.IsSingleIP) {
+			x.didNot(AreaNetwork, "a network in common", d.String(), "one of theirs is a single address, which does not say what network it is in")
 			continue
 		}
 		text := func(s settings.Settings) string {

@@ -9,6 +9,7 @@ import (
 
 	"drover/internal/delegation"
 	"drover/internal/fault"
+	"drover/internal/finding"
 )
 
 var errNoProber = errors.New("there is no way to act as a host from here")
@@ -42,13 +43,14 @@ func (x *examination) rehearse(ctx context.Context) {
 		x.didNot(AreaDirectory, what, "", inWords(err))
 		return
 	}
+	before := slices.Clone(x.found) // what the rehearsal finds in one direction says nothing of others
 	for _, p := range m.Pairs {
 		if x.vm != nil && !slices.ContainsFunc(x.pairs, func(d delegation.Direction) bool {
 			return sameHostName(d.Source, p.Source) && sameHostName(d.Destination, p.Destination)
 		}) {
 			continue // not from where the VM is
 		}
-		x.rehearsedPair(what, p)
+		x.rehearsedPair(what, p, before)
 	}
 }
 
@@ -66,7 +68,7 @@ func (x *examination) proberOf(ctx context.Context, h delegation.Host) (Prober, 
 
 // rehearsedPair takes over what real tickets show. What lacks in the attributes the
 // audit has told.
-func (x *examination) rehearsedPair(what string, p PairResult) {
+func (x *examination) rehearsedPair(what string, p PairResult, before []finding.Finding) {
 	tried := true
 	for _, f := range p.Findings {
 		if f.Code == fault.NotChecked {
@@ -74,8 +76,11 @@ func (x *examination) rehearsedPair(what string, p PairResult) {
 			x.didNot(AreaDirectory, what, p.Direction.String(), strings.TrimSpace(f.Message[strings.LastIndex(f.Message, ": ")+1:]))
 			continue
 		}
-		if !x.told(f) {
+		if !told(before, f) {
 			f.ReadFrom, f.ReadAt = "the domain controller, by real requests", x.Now().UTC()
+			if f.Host == "" && sameHostName(f.Object, f.Source) {
+				f.Host = shortName(f.Source) // stays when directions are put together
+			}
 			x.add(f)
 		}
 	}
