@@ -163,6 +163,10 @@ func TestOneThingWrongIsOneFinding(t *testing.T) {
 		{"locked operator", func(w whole) {
 			w.entries[w.accounts[4].DN] = map[string]string{attributeComputed: "16", attributeLockout: "132539328000000000"}
 		}, Question{}, []fault.Code{fault.OperatorLocked}, ""},
+		{"operator whose lockout is over", func(w whole) {
+			w.entries[w.accounts[4].DN] = map[string]string{attributeComputed: "0", attributeLockout: "132539328000000000"}
+		}, Question{}, nil, ""},
+		{"lockout of which the controller says no more", func(w whole) { w.entries[w.accounts[4].DN] = map[string]string{attributeLockout: "132539328000000000"} }, Question{}, []fault.Code{fault.OperatorLocked}, ""},
 		{"expired password", func(w whole) { w.entries[w.accounts[4].DN] = map[string]string{attributeComputed: "8388608"} }, Question{}, []fault.Code{fault.OperatorPassword}, ""},
 		{"expired account", func(w whole) { w.entries[w.accounts[4].DN] = map[string]string{attributeExpires: "132539328000000000"} }, Question{}, []fault.Code{fault.OperatorExpired}, ""},
 		{"account that never expires", func(w whole) {

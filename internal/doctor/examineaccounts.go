@@ -83,7 +83,7 @@ func (x *examination) judgeOperator(a directory.Account, e directory.Entry) {
 			f.Fix = []finding.Command{shell("kpasswd %s", a.Name), powerShell("Set-ADAccountPassword -Identity NAME -Reset")}
 		})
 	}
-	if flags&computedLockedOut != 0 || number(e, attributeLockout) > 0 && flags == 0 {
+	if flags&computedLockedOut != 0 || number(e, attributeLockout) > 0 && !present(e, attributeComputed) {
 		since := filetime(number(e, attributeLockout)).UTC().Format(time.RFC3339)
 		x.tell(finding.Error, a.Name, fault.New(fault.OperatorLocked, "", "object", a.Name, "since", since), "", "", about(attributeLockout, one(e, attributeLockout)), func(f *finding.Finding) {
 			f.Fix = []finding.Command{samba("unlock"), powerShell("Unlock-ADAccount -Identity NAME"),
