@@ -294,6 +294,16 @@ func TestNobodySignedIn(t *testing.T) {
 	}
 }
 
+// Whoever signs in to the directory by a password or a socket lacks no ticket.
+func TestPasswordNeedsNoTicket(t *testing.T) {
+	w := whole{site: newSite(four...)}
+	d := w.doctor(t)
+	d.CallerError = fault.New(fault.NoTicket, "", "cache", "FILE:/tmp/krb5cc_0")
+	if r := w.examine(t, d, Question{Hosts: four}); len(r.Causes) > 0 || r.Server == "" {
+		t.Errorf("%q of %q", codesOf(r), r.Server)
+	}
+}
+
 func TestEndOfContext(t *testing.T) {
 	w := whole{site: newSite(four...)}
 	ctx, cancel := context.WithCancel(t.Context())

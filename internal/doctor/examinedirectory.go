@@ -33,7 +33,7 @@ func (x *examination) isHere(h *seenHost) bool { return strings.EqualFold(h.Name
 // readDirectory compares the directory with what the hosts of the question need.
 func (x *examination) readDirectory(ctx context.Context) {
 	const what = "accounts, service names and delegation"
-	if x.Caller == nil && x.CallerError != nil {
+	if x.Caller == nil && x.CallerError != nil && x.Directory == nil { // a password or socket needs none
 		x.noTicket()
 	}
 	if x.Directory == nil {
