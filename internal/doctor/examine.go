@@ -100,10 +100,7 @@ type examination struct {
 	snap        *audit.Snapshot
 	plan        *delegation.Plan
 	dir         ExaminedDirectory
-	// directoryError is why it was not read, and deafLDAP that no controller's LDAP port
-	// is open.
-	directoryError error
-	deafLDAP       bool
+	directoryError error // why it was not read
 	hosts          []*seenHost
 	pairs          []delegation.Direction
 	// vm is what is told of the VM, and where what is known of its whereabouts.

@@ -37,9 +37,8 @@ type controller struct {
 	name  string
 	addrs []netip.Addr
 	works bool // answers Kerberos
-	// kerberos is how its port was seen.
-	kerberos look.Port
-	ldap     bool // its port is open
+	// kerberos and ldap are how its ports were seen.
+	kerberos, ldap look.Port
 }
 
 // readResolver reads where names are asked for.
@@ -188,11 +187,11 @@ func (x *examination) lookAtControllers(ctx context.Context) {
 	each(index, func(i int) {
 		c := &x.controllers[i]
 		c.kerberos, c.works = x.kerberosOf(ctx, c.name, c.addrs[0])
-		c.ldap = x.ldapOf(ctx, c)
+		c.ldap = x.Machine.Port(ctx, c.addrs[0], portLDAP)
 		x.did(AreaKerberos, what, c.name)
 	})
 	x.judgeControllers()
-	x.deafLDAP = !slices.ContainsFunc(x.controllers, func(c controller) bool { return c.ldap })
+	x.judgeLDAP()
 	x.lookAtNamedKDCs(ctx)
 	x.compareControllers(ctx)
 }
@@ -326,18 +325,16 @@ func (x *examination) operatorKeys(name string, a krb.KDCAnswer) {
 // ldapService names the port for people.
 const ldapService = "LDAP, by which the directory is read"
 
-// ldapOf tries a controller's LDAP port.
-func (x *examination) ldapOf(ctx context.Context, c *controller) (open bool) {
-	p := x.Machine.Port(ctx, c.addrs[0], portLDAP)
-	if p.State == look.Open {
-		return true
+// judgeLDAP tells of LDAP ports that are not open: another controller may do, and without
+// any the directory cannot be read.
+func (x *examination) judgeLDAP() {
+	severity := finding.Error
+	if slices.ContainsFunc(x.controllers, func(c controller) bool { return c.ldap.State == look.Open }) {
+		severity = finding.Warning
 	}
-	severity := finding.Warning
-	if len(x.controllers) == 1 {
-		severity = finding.Error
+	for _, c := range x.controllers {
+		x.port(severity, nil, c.name, c.ldap, ldapService, "systemctl status samba-ad-dc")
 	}
-	x.port(severity, nil, c.name, p, ldapService, "systemctl status samba-ad-dc")
-	return false
 }
 
 // maxCompared is how many accounts are read from every controller.

@@ -62,15 +62,17 @@ func (x *examination) noTicket() {
 	x.tell(finding.Error, x.Here, f, f.Error(), "this machine's ticket cache")
 }
 
-// judgeDirectory tells why the directory could not be read, unless what the controllers
-// showed explains it.
+// judgeDirectory tells why the directory could not be read, unless the controllers
+// showed the very same. Whether something else explains it is for Fold to say.
 func (x *examination) judgeDirectory() {
 	err := x.directoryError
-	if err == nil || x.has(fault.ClockSkew, fault.KDCUnreachable, fault.KDCWithoutTCP) {
+	if err == nil {
 		return
 	}
 	f := fault.From(err)
-	if f.Code == fault.DirectoryUnreachable && x.deafLDAP {
+	if slices.ContainsFunc(x.found, func(g finding.Finding) bool {
+		return g.Code == f.Code && g.Host == "" && g.Severity.Compare(finding.Error) >= 0
+	}) {
 		return
 	}
 	if f.Code == fault.Internal {

@@ -18,6 +18,7 @@ const (
 	sameHost                // about the cause's host, or a direction from or to it
 	fromHost                // about directions of the cause, those from its host when it names none, or the host itself
 	toHost                  // the same with directions to it
+	ofDomain                // everywhere, when the cause is about no host: a controller, mostly
 )
 
 // relation declares that a finding of cause explains those of effects, where they
@@ -64,7 +65,10 @@ var relations = []relation{
 	{fault.DNSAddressShared, sameHost, slices.Concat(unanswered, []fault.Code{fault.AuthRefused, fault.DNSReverseStale})},
 	{fault.KDCUnreachable, everywhere, withRefusals(fault.DirectoryUnreachable, fault.LoginFailed)},
 	{fault.ClockSkew, sameHost, withRefusals(fault.AuthRefused, fault.AgentUnreachable)},
-	{fault.ClockSkew, everywhere, []fault.Code{fault.KerberosFailed, fault.LoginFailed, fault.DirectorySignIn}},
+	{fault.ClockSkew, ofDomain, []fault.Code{fault.KerberosFailed, fault.LoginFailed, fault.DirectorySignIn, fault.DirectoryUnreachable}},
+	{fault.KDCWithoutTCP, ofDomain, []fault.Code{fault.KDCUnreachable, fault.LoginFailed, fault.DirectorySignIn, fault.DirectoryUnreachable}},
+	{fault.PortClosed, ofDomain, []fault.Code{fault.DirectoryUnreachable}},
+	{fault.PortFiltered, ofDomain, []fault.Code{fault.DirectoryUnreachable}},
 	{fault.RealmMapping, everywhere, withRefusals(fault.ServiceUnknown, fault.AuthRefused)},
 	{fault.NoTicket, everywhere, []fault.Code{fault.DirectorySignIn, fault.AuthRequired, fault.NotChecked}},
 	{fault.DirectoryUnreachable, everywhere, []fault.Code{fault.NotChecked}},
@@ -233,6 +237,8 @@ func (p place) meets(cause, effect finding.Finding) bool {
 	switch {
 	case p == everywhere:
 		return true
+	case p == ofDomain:
+		return cause.Host == ""
 	case d == (delegation.Direction{}):
 		return host != "" && about(effect) == host
 	case p == sameHost:
