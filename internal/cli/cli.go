@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"drover/internal/cmdlet"
+	"drover/internal/directory"
 	"drover/internal/doctor"
 	"drover/internal/version"
 )
@@ -39,6 +40,8 @@ type program struct {
 	connect        func(ctx context.Context, where target, retrying func(error, time.Duration)) (agent, error)
 	examine        func(ctx context.Context, f directoryFlags, q doctor.Question) (doctor.Report, error)
 	tryPort        func(ctx context.Context, to netip.AddrPort) (source string, err error)
+	// bind is what --simple-bind signs in with, once it was read.
+	bind *directory.Simple
 	// started: the command line was understood; errors are the verb's from here.
 	started bool
 	// local: the verb went to the local socket because --host was not given.

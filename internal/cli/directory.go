@@ -89,11 +89,8 @@ func (f *directoryFlags) presume(server, domain string) {
 	if f.ldapi != "" {
 		return
 	}
-	if f.simpleBind != "" {
-		ours := cmp.Or(strings.ToLower(f.domain), domainOf(f.simpleBind))
-		if ours == "" || !strings.EqualFold(domain, ours) || !strings.HasSuffix(strings.ToLower(server), "."+ours) {
-			return
-		}
+	if f.simpleBind != "" && (!strings.EqualFold(domain, f.ours()) || !f.below(server)) {
+		return
 	}
 	if f.server == "" {
 		f.server = server
@@ -101,6 +98,16 @@ func (f *directoryFlags) presume(server, domain string) {
 	if f.domain == "" {
 		f.domain = domain
 	}
+}
+
+// ours is the domain of whoever signs in with a password, "" when that is not said.
+func (f *directoryFlags) ours() string {
+	return cmp.Or(strings.TrimSuffix(strings.ToLower(f.domain), "."), domainOf(f.simpleBind))
+}
+
+// below says that a server's name is one of that domain.
+func (f *directoryFlags) below(server string) bool {
+	return f.ours() != "" && strings.HasSuffix(strings.TrimSuffix(strings.ToLower(server), "."), "."+f.ours())
 }
 
 // withDirectory runs do with a connection to the directory.
@@ -202,11 +209,14 @@ func (p *program) withPassword(ctx context.Context, f directoryFlags, o *directo
 	if o.Domain == "" && len(o.Servers) == 0 {
 		return misuse("--simple-bind %s does not say which domain: write it as USER@DOMAIN, or give --domain or --server", f.simpleBind)
 	}
-	password, err := p.password(ctx, loginOptions{passwordStdin: f.passwordStdin}, f.simpleBind)
-	if err != nil {
-		return err
+	if p.bind == nil || p.bind.User != f.simpleBind { // read once: stdin has it once, and a verb may connect twice
+		password, err := p.password(ctx, loginOptions{passwordStdin: f.passwordStdin}, f.simpleBind)
+		if err != nil {
+			return err
+		}
+		p.bind = &directory.Simple{User: f.simpleBind, Password: password}
 	}
-	o.Simple = &directory.Simple{User: f.simpleBind, Password: password}
+	o.Simple = p.bind
 	return nil
 }
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"os"
 	"strings"
@@ -23,9 +24,9 @@ func (p *program) newDoctor(f directoryFlags) *doctor.Doctor {
 		d.Directory = p.directoryAsMachine(d, f)
 	} else {
 		d.Directory = func(ctx context.Context, server string) (doctor.ExaminedDirectory, error) {
-			f := f
-			if server != "" {
-				f.server = server
+			f, err := f.at(server)
+			if err != nil {
+				return nil, err
 			}
 			return p.directory(ctx, f)
 		}
@@ -47,6 +48,24 @@ func (p *program) newDoctor(f directoryFlags) *doctor.Doctor {
 		d.Between = p.between
 	}
 	return d
+}
+
+// at is the same sign-in at one controller that DNS names, "" for the first that answers.
+// A password goes to no server outside of the user's domain, and to no other than
+// --server; --ldapi has this machine's alone.
+func (f directoryFlags) at(server string) (directoryFlags, error) {
+	switch {
+	case server == "":
+		return f, nil
+	case f.ldapi != "":
+		return f, errors.New("--ldapi reads the controller of this machine only")
+	case f.simpleBind != "" && f.server != "":
+		return f, errors.New("the password goes to " + f.server + " only, which --server names")
+	case f.simpleBind != "" && !f.below(server):
+		return f, errors.New("the password goes to no server outside of the user's domain, whatever DNS names")
+	}
+	f.server = server
+	return f, nil
 }
 
 // reachableName is the name under which a host's agent is called.
