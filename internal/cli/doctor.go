@@ -202,7 +202,7 @@ func directionsOf(r *doctor.Report, c doctor.Cause) []delegation.Direction {
 	}
 	var out []delegation.Direction
 	for _, d := range r.Pairs {
-		if strings.EqualFold(d.Source, host) {
+		if sameHost(d.Source, host) {
 			out = append(out, d)
 		}
 	}

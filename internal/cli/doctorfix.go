@@ -50,34 +50,55 @@ var (
 func treat(p *program, r *doctor.Report) *treatment {
 	t := &treatment{}
 	for _, c := range r.Causes {
-		n := len(t.directions) + len(t.steps)
-		t.add(p, r, c)
+		treated := t.add(p, r, c)
 		for _, f := range c.Consequences {
-			t.add(p, r, doctor.Cause{Finding: f})
+			treated = t.add(p, r, doctor.Cause{Finding: f}) || treated
 		}
-		if len(t.directions)+len(t.steps) == n {
+		if !treated {
 			t.rest = append(t.rest, c)
 		}
 	}
 	return t
 }
 
-func (t *treatment) add(p *program, r *doctor.Report, c doctor.Cause) {
+// add says whether anything is done about a finding, be it for another one already.
+func (t *treatment) add(p *program, r *doctor.Report, c doctor.Cause) (treated bool) {
 	switch {
 	case slices.Contains(ofDelegation, c.Code):
 		for _, d := range directionsOf(r, c) {
+			if unknownEnd(r, d) {
+				continue
+			}
+			treated = true
 			if !slices.Contains(t.directions, d) {
 				t.directions = append(t.directions, d)
 			}
 		}
 	case slices.Contains(ofNames, c.Code):
-		t.addNames(c.Finding)
+		treated = t.addNames(c.Finding)
 	default:
 		for _, words := range settingLines(c.Fix) {
+			treated = true
 			what := repair{What: "drover " + strings.Join(words, " "), Code: c.Code}
 			t.addStep(step{what, func(ctx context.Context, _ *directory.Conn) error { return p.quietly(ctx, words) }})
 		}
 	}
+	return treated
+}
+
+// unknownEnd says that the directory does not have a host of a direction, for which
+// nothing can be planned.
+func unknownEnd(r *doctor.Report, d delegation.Direction) bool {
+	return slices.ContainsFunc(r.Findings(), func(f finding.Finding) bool {
+		return f.Code == fault.HostNotInDirectory && (sameHost(f.Object, d.Source) || sameHost(f.Object, d.Destination))
+	})
+}
+
+// sameHost compares names of which one may be full.
+func sameHost(a, b string) bool {
+	a, _, _ = strings.Cut(strings.TrimSuffix(a, "$"), ".")
+	b, _, _ = strings.Cut(strings.TrimSuffix(b, "$"), ".")
+	return strings.EqualFold(a, b)
 }
 
 func (t *treatment) addStep(s step) {
@@ -88,10 +109,10 @@ func (t *treatment) addStep(s step) {
 
 // addNames adds the names to the account of the host, after taking them from the one
 // where they do not belong.
-func (t *treatment) addNames(f finding.Finding) {
+func (t *treatment) addNames(f finding.Finding) (treated bool) {
 	names, owner := spn.PlainList(f.Values), f.Object
 	if len(names) == 0 {
-		return
+		return false
 	}
 	change := func(account string, plan func(context.Context, *directory.Conn, directory.Account) (*enroll.Change, error)) func(context.Context, *directory.Conn) error {
 		return func(ctx context.Context, c *directory.Conn) error {
@@ -117,6 +138,7 @@ func (t *treatment) addNames(f finding.Finding) {
 		change(owner, func(ctx context.Context, c *directory.Conn, a directory.Account) (*enroll.Change, error) {
 			return planAdd(ctx, c, a, names)
 		})})
+	return true
 }
 
 // settingLines are the commands of a fix that set something on a host, as words.
@@ -183,14 +205,12 @@ func (t *treatment) needsDirectory() bool {
 // treatWith plans what needs a plan, shows all changes, asks, and makes them. One that
 // fails does not stop the others.
 func (p *program) treatWith(ctx context.Context, c *directory.Conn, o doctorOptions, t *treatment) ([]repair, error) {
-	if len(t.directions) > 0 {
-		var err error
-		if t.plan, err = p.planFor(ctx, c, t.directions); err != nil {
-			return nil, err
-		}
-		if t.plan.Empty() {
-			t.plan = nil
-		}
+	failed, err := t.planWith(ctx, func() (*delegation.Plan, error) { return p.planFor(ctx, c, t.directions) })
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range failed {
+		p.tellRepair(f)
 	}
 	if p.out == table {
 		if err := t.show(p.stdout); err != nil {
@@ -202,12 +222,33 @@ func (p *program) treatWith(ctx context.Context, c *directory.Conn, o doctorOpti
 		n += changedObjects(t.plan)
 	}
 	if n == 0 {
-		return nil, nil
+		return failed, nil
 	}
 	if err := p.asker.confirm(ctx, o.yes, fmt.Sprintf("Make %s?", count(n, "change"))); err != nil {
 		return nil, err
 	}
-	return p.apply(ctx, c, o, t)
+	made, err := p.apply(ctx, c, o, t)
+	return append(failed, made...), err
+}
+
+// planWith plans the directions. That this fails is a repair that failed, and no reason
+// to leave out the others.
+func (t *treatment) planWith(ctx context.Context, plan func() (*delegation.Plan, error)) (failed []repair, err error) {
+	if len(t.directions) == 0 {
+		return nil, nil
+	}
+	t.plan, err = plan()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if err != nil {
+		t.plan = nil
+		return []repair{{What: "plan delegation", Code: fault.DelegationIncomplete, Error: fault.ToProblem(err)}}, nil
+	}
+	if t.plan.Empty() {
+		t.plan = nil
+	}
+	return nil, nil
 }
 
 // planFor plans the delegation of directions as the printed command does.
