@@ -39,10 +39,10 @@ func (x *examination) lookAtHosts(ctx context.Context) {
 	each(x.hosts, func(h *seenHost) {
 		x.resolve(ctx, h)
 		x.whoIsThere(ctx, h)
-		x.judgeNames(ctx, h)
 		x.lookAtPorts(ctx, h)
 		x.hostClock(h)
 		x.askAgent(ctx, h)
+		x.judgeNames(ctx, h) // the agent knows which addresses are its own
 	})
 	x.sharedAddresses()
 	x.unresolvedShort()
@@ -248,7 +248,7 @@ func (x *examination) wrongAt(h *seenHost, a netip.Addr, own []netip.Addr) (reas
 		return "this machine, which is " + h.Name + ", does not have the address", true
 	case r.who != "" && !strings.EqualFold(r.who, h.Name):
 		return "the agent there says that it is " + r.who, true
-	case r.alive:
+	case r.alive || h.claims(a):
 		return "", false
 	case a.Is6() && r.api.State == look.Unreachable: // from here, where there may be no IPv6
 		return "", false
@@ -292,8 +292,12 @@ func (x *examination) staleAddress(h *seenHost, bad []netip.Addr, wrong []string
 	} else {
 		f = fault.New(fault.DNSAddressStale, "", "addresses", strings.Join(wrong, ", "), "name", h.FQDN, "destination", h.Name, "reason", reason, "controller", x.nameServer(), "zone", zone, "label", label)
 	}
-	x.tell(finding.Error, h.FQDN, f, "address records "+joinAddrs(h.addrs.dns)+"; "+reason, h.addrs.server, aboutHost(h), func(f *finding.Finding) {
-		f.Values, f.Effect = wrong, x.recordLife(h)
+	severity, doubt := finding.Error, ""
+	if len(bad) < len(h.addrs.dns) && h.agent == nil && !slices.ContainsFunc(bad, func(a netip.Addr) bool { return a.IsLoopback() || x.isHere(h) || h.addrs.at[a].who != "" }) {
+		severity, doubt = finding.Warning, " It may be of a network that this machine does not reach: its agent, which knows, was not asked."
+	}
+	x.tell(severity, h.FQDN, f, "address records "+joinAddrs(h.addrs.dns)+"; "+reason, h.addrs.server, aboutHost(h), func(f *finding.Finding) {
+		f.Values, f.Effect, f.Why = wrong, x.recordLife(h), f.Why+doubt
 		for _, a := range bad {
 			f.Fix, f.Undo = append(f.Fix, x.record(h, false, a)...), append(f.Undo, x.record(h, true, a)...)
 		}
