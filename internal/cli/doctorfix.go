@@ -33,6 +33,7 @@ type step struct {
 type treatment struct {
 	directions []delegation.Direction // whose delegation is planned and applied together
 	plan       *delegation.Plan       // for these; nil when there is nothing to change
+	transition bool                   // the flag of protocol transition is among what lacks
 	steps      []step
 	rest       []doctor.Cause // for a person
 }
@@ -64,7 +65,10 @@ func treat(p *program, r *doctor.Report) *treatment {
 // add says whether anything is done about a finding, be it for another one already.
 func (t *treatment) add(p *program, r *doctor.Report, c doctor.Cause) (treated bool) {
 	switch {
+	case c.Code == fault.TransitionMissing && c.Severity.Compare(finding.Error) < 0:
+		// Kerberos only, which may be meant so: to let hosts do more a person decides.
 	case slices.Contains(ofDelegation, c.Code):
+		t.transition = t.transition || c.Code == fault.TransitionMissing
 		for _, d := range directionsOf(r, c) {
 			if unknownEnd(r, d) {
 				continue
@@ -205,7 +209,7 @@ func (t *treatment) needsDirectory() bool {
 // treatWith plans what needs a plan, shows all changes, asks, and makes them. One that
 // fails does not stop the others.
 func (p *program) treatWith(ctx context.Context, c *directory.Conn, o doctorOptions, t *treatment) ([]repair, error) {
-	failed, err := t.planWith(ctx, func() (*delegation.Plan, error) { return p.planFor(ctx, c, t.directions) })
+	failed, err := t.planWith(ctx, func() (*delegation.Plan, error) { return p.planFor(ctx, c, t.intent()) })
 	if err != nil {
 		return nil, err
 	}
@@ -251,14 +255,24 @@ func (t *treatment) planWith(ctx context.Context, plan func() (*delegation.Plan,
 	return nil, nil
 }
 
+// intent is what is planned: the directions, and the flag of protocol transition only
+// where its lack was found.
+func (t *treatment) intent() delegation.Intent {
+	in := delegation.Intent{OneWay: t.directions, Protocol: delegation.KerberosOnly}
+	if t.transition {
+		in.Protocol = delegation.AnyProtocol
+	}
+	return in
+}
+
 // planFor plans the delegation of directions as the printed command does.
-func (p *program) planFor(ctx context.Context, c *directory.Conn, directions []delegation.Direction) (*delegation.Plan, error) {
-	in, err := delegation.Intent{OneWay: directions}.WithDefaults()
+func (p *program) planFor(ctx context.Context, c *directory.Conn, in delegation.Intent) (*delegation.Plan, error) {
+	in, err := in.WithDefaults()
 	if err != nil {
 		return nil, err
 	}
 	var names []string
-	for _, d := range directions {
+	for _, d := range in.OneWay {
 		names = append(names, d.Source, d.Destination)
 	}
 	slices.Sort(names)

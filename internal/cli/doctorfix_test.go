@@ -54,3 +54,29 @@ func TestAPlanThatFailsIsARepairThatFailed(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// The flag of protocol transition lets a host do more, and is set only where that it
+// lacks is what was found.
+func TestTransitionIsSetWhereItLacks(t *testing.T) {
+	lacks := finding.New(finding.Error, "HV01$", fault.New(fault.DelegationIncomplete, "HV01", "account", "HV01$"))
+	lacks.Source, lacks.Destination = "HV01", "HV02"
+	flag := finding.New(finding.Error, "HV01$", fault.New(fault.TransitionMissing, "HV01", "account", "HV01$"))
+	flag.Host = "HV01"
+	meant := flag
+	meant.Severity = finding.Warning
+	for _, c := range []struct {
+		found []finding.Finding
+		want  delegation.Protocol
+		rest  int
+	}{
+		{[]finding.Finding{lacks}, delegation.KerberosOnly, 0},
+		{[]finding.Finding{lacks, meant}, delegation.KerberosOnly, 1},
+		{[]finding.Finding{lacks, flag}, delegation.AnyProtocol, 0},
+	} {
+		r := doctor.Report{Causes: doctor.Fold(c.found), Pairs: []delegation.Direction{{Source: "HV01", Destination: "HV02"}}}
+		tr := treat(newProgram(nil, nil, nil), &r)
+		if in := tr.intent(); in.Protocol != c.want || len(in.OneWay) != 1 || len(tr.rest) != c.rest {
+			t.Errorf("%+v, left to a person: %+v", in, tr.rest)
+		}
+	}
+}

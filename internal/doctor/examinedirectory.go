@@ -111,6 +111,9 @@ func (x *examination) audit(ctx context.Context) error {
 			return err
 		}
 	}
+	if kerberosOnly(s, p) {
+		p.Protocol = delegation.KerberosOnly
+	}
 	found, err := audit.Check(p, s)
 	if err != nil {
 		return err
@@ -246,6 +249,7 @@ func (x *examination) planFor(p *audit.Policy, s *audit.Snapshot) error {
 		return err
 	}
 	x.plan = plan
+	x.withoutTransition()
 	return nil
 }
 

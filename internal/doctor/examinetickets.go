@@ -34,9 +34,10 @@ func (x *examination) rehearse(ctx context.Context) {
 		x.didNot(AreaDirectory, what, "", errNoProber.Error())
 		return
 	}
-	methods := []string{ByTransition}
-	if x.Caller != nil && strings.EqualFold(x.operator(), x.Caller.Principal()) {
-		methods = []string{ByTicket, ByTransition}
+	methods := x.methods()
+	if len(methods) == 0 {
+		x.didNot(AreaDirectory, what, "", "the hosts act for whoever has signed in to them by Kerberos, and "+x.operator()+" has not")
+		return
 	}
 	m, err := Verify(ctx, x.dir, x.plan, VerifyOptions{Operator: x.operator(), Methods: methods, Source: x.proberOf})
 	if err != nil {
