@@ -3,7 +3,16 @@ package doctor
 import (
 	"net/netip"
 	"slices"
+
+	"drover/internal/look"
 )
+
+// open says that the host's management port was seen open at an address, so that this
+// machine reaches the host there.
+func (s *addresses) open(a netip.Addr) bool {
+	r := s.at[a]
+	return r != nil && r.api.State == look.Open
+}
 
 // claims says that by what the host's agent tells an address is the host's, though
 // nothing answers there: a migration network may be one that only hosts reach.

@@ -1,12 +1,16 @@
 package doctor
 
 import (
+	"context"
+	"net"
 	"net/netip"
+	"syscall"
 	"testing"
 	"time"
 
 	"drover/internal/fault"
 	"drover/internal/finding"
+	"drover/internal/look"
 )
 
 // An address at which nothing answers is the host's, if its agent says so.
@@ -36,5 +40,23 @@ func TestIsolatedMigrationNetworkInDNS(t *testing.T) {
 		if got := finding.Worst(x.found); got != c.want || got != "" && x.found[0].Code != fault.DNSAddressExtra {
 			t.Errorf("%s: %q, %+v", c.name, got, x.found)
 		}
+	}
+}
+
+// A host with any network is tried at 6600 where it was reached at all; that its agent
+// runs is then known.
+func TestMigrationPortOfAHostWithAnyNetwork(t *testing.T) {
+	h := seen("HV01", []string{"10.0.0.11"}, nil, map[string]string{"10.0.0.11": "HV01", "10.9.9.9": ""})
+	h.agent = &Agent{Settings: usual(), Addresses: []netip.AddrPort{netip.MustParseAddrPort("10.0.0.11:6600"), netip.MustParseAddrPort("10.9.9.9:6600")}}
+	h.agent.Settings.AnyNetwork, h.agent.Settings.Networks = true, nil
+	d := &Doctor{Here: "MGMT", Now: time.Now, Machine: look.Machine{Dial: func(context.Context, string, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED }}}
+	x := &examination{Doctor: d, hosts: []*seenHost{h}}
+	x.judgeNetworks(t.Context(), h, "the agent of HV01")
+	if len(x.found) != 1 || x.found[0].Code != fault.PortClosed || len(x.found[0].Fix) > 0 || len(x.checked) != 1 {
+		t.Errorf("%+v, checked %+v", x.found, x.checked)
+	}
+	x.port(finding.Error, h, h.FQDN, look.Port{Address: netip.MustParseAddrPort("10.0.0.11:6601"), State: look.Closed}, "the agent's management port", "systemctl status droverd")
+	if len(x.found) != 2 || len(x.found[1].Fix) != 1 {
+		t.Errorf("%+v", x.found)
 	}
 }

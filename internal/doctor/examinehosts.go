@@ -234,7 +234,7 @@ func (x *examination) judgeNetworks(ctx context.Context, h *seenHost, from strin
 	}
 	tried := 0
 	for _, at := range h.agent.Addresses {
-		near := slices.ContainsFunc(s.Subnets(), func(n netip.Prefix) bool {
+		near := s.AnyNetwork && h.addrs.open(at.Addr()) || slices.ContainsFunc(s.Subnets(), func(n netip.Prefix) bool {
 			return n.Contains(at.Addr()) && slices.ContainsFunc(own, n.Contains)
 		})
 		if !near || x.isHere(h) {

@@ -43,7 +43,7 @@ func aboutPort(h *seenHost, p look.Port) func(*finding.Finding) {
 			return
 		}
 		n.Host = h.Name
-		if p.State == look.Closed {
+		if p.State == look.Closed && p.Address.Port() == portAPI { // of another port the agent may run very well
 			n.Fix = []finding.Command{shell("systemctl start droverd")}
 		}
 	}
