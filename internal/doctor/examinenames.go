@@ -449,20 +449,23 @@ func (x *examination) reverse(ctx context.Context, h *seenHost) {
 				continue
 			}
 			if r.State == look.Found && !slices.ContainsFunc(r.Values, func(n string) bool { return strings.EqualFold(n, h.FQDN) || strings.EqualFold(n, h.Name) }) {
-				x.staleReverse(h, a, r)
+				x.staleReverse(ctx, h, a, r)
 			}
 			break
 		}
 	}
 }
 
-func (x *examination) staleReverse(h *seenHost, a netip.Addr, r look.Answer) {
+func (x *examination) staleReverse(ctx context.Context, h *seenHost, a netip.Addr, r look.Answer) {
 	other := strings.Join(r.Values, ", ")
 	evidence := "the record " + r.Name + " has " + other
 	if x.snap != nil && x.computer(shortName(r.Values[0])) == nil {
 		evidence += "; the directory has no computer of that name"
 	}
 	record, zone, _ := strings.Cut(r.Name, ".")
+	if of := x.Machine.Zone(ctx, r.Server, r.Name); of != "" {
+		record, zone = strings.TrimSuffix(strings.ToLower(r.Name), "."+of), of
+	}
 	fix := func(verb, name string) finding.Command {
 		c := shell("samba-tool dns "+verb+" %s %s %s PTR %s -U Administrator", x.nameServer(), zone, record, name)
 		c.Tool = finding.SambaTool
@@ -472,7 +475,7 @@ func (x *examination) staleReverse(h *seenHost, a netip.Addr, r look.Answer) {
 		evidence, plainServer(r.Server), aboutHost(h),
 		cure("when the old record is forgotten, which its life of "+r.Life.String()+" says",
 			[]finding.Command{fix("delete", r.Values[0]), fix("add", h.FQDN),
-				{Tool: finding.PowerShell, Line: "Remove-DnsServerResourceRecord -Force -RRType Ptr -ZoneName " + finding.Quote(finding.PowerShell, zone) + " -Name " + finding.Quote(finding.PowerShell, record)},
+				{Tool: finding.PowerShell, Line: "Remove-DnsServerResourceRecord -Force -RRType Ptr -ZoneName " + finding.Quote(finding.PowerShell, zone) + " -Name " + finding.Quote(finding.PowerShell, record) + " -RecordData " + finding.Quote(finding.PowerShell, r.Values[0]+".")},
 				{Tool: finding.PowerShell, Line: "Add-DnsServerResourceRecordPtr -ZoneName " + finding.Quote(finding.PowerShell, zone) + " -Name " + finding.Quote(finding.PowerShell, record) + " -PtrDomainName " + finding.Quote(finding.PowerShell, h.FQDN)}},
 			[]finding.Command{fix("delete", h.FQDN), fix("add", r.Values[0])}))
 }
