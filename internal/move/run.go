@@ -34,8 +34,6 @@ type private struct {
 	Verdict wire.Verdict `json:"verdict,omitempty"`
 	// NVRAM is the file among those that has UEFI variables, and is never a seed.
 	NVRAM string `json:"nvram,omitempty"`
-	// Holder is the host to which the disks were copied (source).
-	Holder string `json:"holder,omitempty"`
 	// Fenced says that the VM was ended here before it was known to run (destination).
 	Fenced bool `json:"fenced,omitempty"`
 	// Autostart is the flag to give back, or to carry over.

@@ -1,7 +1,6 @@
 package move
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -149,5 +148,6 @@ func seedNote(a wire.Admitted) []string {
 	return []string{fmt.Sprintf("the destination has up to %s of the disks from before, which is not sent again", humanize.IBytes(a.SeedBytes))}
 }
 
-// holder is the host that has what this one had of the VM.
-func (r *run) holder() string { return shortHost(cmp.Or(r.priv.Holder, r.rec.Peer)) }
+// holder is the host that has what this one had of the VM (source): by the name that
+// its ticket was for, not by what it calls itself.
+func (r *run) holder() string { return shortHost(r.rec.Peer) }

@@ -175,6 +175,18 @@ func TestTheDiskOfAVMThatMovedAwayIsKept(t *testing.T) {
 	}
 }
 
+// What stays is for the host that the ticket was for, whatever that one says it is.
+func TestADestinationDoesNotChooseWhoseASeedIs(t *testing.T) {
+	w, src, dst := pair(t, vm())
+	src.keeps()
+	w.forge("destination", wire.KindOpened, wire.Opened{Session: make([]byte, 16), Secret: make([]byte, 32),
+		Facts: wire.HostFacts{Host: "HV03", UUID: "u", Incoming: true}}, nil)
+	id := src.current().begin(t, request())
+	wantCode(t, src.over(t, id), move.Done)
+	dst.over(t, id)
+	wantSeed(t, src, id, "HV02", seed.MovedAway)
+}
+
 func TestUEFIVariablesAreNeverKept(t *testing.T) {
 	d := vm()
 	d.State, d.NVRAM = virt.Shutoff, "/vms/app01.fd"

@@ -251,7 +251,7 @@ func (s *source) agree(ctx context.Context, xml string) error {
 	s.plan, s.seeds, s.seedBytes = p, admitted.Seeds && copies(admitted.Disks), admitted.SeedBytes
 	s.update(func(rec *Record, priv *private) {
 		rec.Plan = &p
-		priv.NVRAM, priv.Holder = s.dom.NVRAM, s.opened.Facts.Host
+		priv.NVRAM = s.dom.NVRAM
 		priv.Autostart = s.dom.Autostart
 		priv.Remove, priv.Retain = p.SourceFiles()
 		if s.dom.NVRAM != "" {
