@@ -86,14 +86,16 @@ func ours(dir string) error {
 
 // private makes a file that was QEMU's readable by this process's user only. The
 // directory lets nobody else in anyway, so that a process without the right to change
-// owners, which the unit does not give, leaves the file as it is.
+// owners, which the unit gives, leaves the file as it is.
 func private(path string) error {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return err
 	}
-	err = errors.Join(f.Chown(os.Geteuid(), os.Getegid()), f.Chmod(0o600))
-	if errors.Is(err, fs.ErrPermission) {
+	switch err = f.Chown(os.Geteuid(), os.Getegid()); {
+	case err == nil:
+		err = f.Chmod(0o600)
+	case errors.Is(err, fs.ErrPermission):
 		err = nil
 	}
 	return errors.Join(err, f.Close())

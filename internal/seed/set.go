@@ -2,6 +2,7 @@ package seed
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,7 +11,7 @@ import (
 )
 
 // Set are the seeds that a move may take from. Its methods may be called by several
-// goroutines at a time, but for Close, which is last.
+// goroutines at a time. After Close a Block is an error, and no seed damaged by it.
 type Set struct {
 	files []*os.File
 	where []spot
@@ -53,6 +54,9 @@ func (s *Set) Block(number uint32, proof Proof, p []byte) error {
 	}
 	at := s.where[number]
 	_, err := s.files[at.file].ReadAt(p, int64(at.block)*BlockSize)
+	if errors.Is(err, os.ErrClosed) { // the move has ended, and a stream not yet
+		return fmt.Errorf("a block of a seed that was given back: %w", err)
+	}
 	if err != nil && err != io.EOF {
 		s.damaged[at.file].Store(true)
 		return fmt.Errorf("%w: %w", ErrDamaged, err)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -55,6 +56,20 @@ func TestADamagedSeedIsDropped(t *testing.T) {
 	set.Close()
 	if got := s.List(); len(got) != 0 {
 		t.Errorf("still there: %+v", got)
+	}
+}
+
+// Disk streams may still run when a move gives its seeds back.
+func TestASeedThatWasGivenBackIsNotDamaged(t *testing.T) {
+	s := newStock(t)
+	s.disk("a.raw", random(4*BlockSize, 1), s.mine(FailedCopy))
+	set := s.Lend(t.Context(), "u1", "HV02")
+	set.Close()
+	if err := set.Block(0, Proof{1}, make([]byte, BlockSize)); err == nil || errors.Is(err, ErrDamaged) || errors.Is(err, ErrMalformed) {
+		t.Error(err)
+	}
+	if len(s.List()) != 1 {
+		t.Error("dropped")
 	}
 }
 
@@ -209,19 +224,22 @@ func TestWhatIsNoDiskOfOursIsNotKept(t *testing.T) {
 	}
 }
 
-// As the unit has it, droverd is root with CAP_DAC_OVERRIDE and nothing else, and
-// disks are QEMU's.
+// As the unit has it, droverd is root with CAP_CHOWN and CAP_DAC_OVERRIDE and nothing
+// else, and disks are QEMU's.
 func TestTheDiskOfAnotherUserIsKept(t *testing.T) {
 	s := newStock(t)
 	file := filepath.Join(s.root, "a.raw")
-	if err := os.WriteFile(file, random(3*BlockSize, 1), 0o600); err != nil {
+	if err := os.WriteFile(file, random(3*BlockSize, 1), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if os.Geteuid() == 0 {
 		_ = os.Chown(file, 64055, 64055) // not without CAP_CHOWN
 	}
 	if !s.Keep(file, s.mine(MovedAway)) || s.lent("u1", "HV02") != 3 {
-		t.Error("not kept, or not lent")
+		t.Fatal("not kept, or not lent")
+	}
+	if fi, err := os.Stat(s.List()[0].File); err != nil || fi.Mode().Perm() != 0o600 || fi.Sys().(*syscall.Stat_t).Uid != uint32(os.Geteuid()) {
+		t.Errorf("%v, %v", fi, err)
 	}
 	if fi, err := os.Stat(s.dir(s.root)); err != nil || fi.Mode().Perm() != 0o700 {
 		t.Errorf("%v, %v", fi, err)
