@@ -302,7 +302,7 @@ func opened(t *testing.T, dir string) bool {
 func TestASeedThatIsReadGivesItsRoomBackAtOnce(t *testing.T) {
 	s := newStock(t)
 	s.o.MaxBytes = 1 << 30
-	s.disk("a.raw", bytes.Repeat(random(1<<20, 1), 256), s.mine(FailedCopy))
+	s.disk("a.raw", bytes.Repeat(random(1<<20, 1), 64), s.mine(FailedCopy))
 	dir, i := s.dir(s.root), s.seeds[0]
 	read := func() bool {
 		select {
@@ -321,7 +321,7 @@ func TestASeedThatIsReadGivesItsRoomBackAtOnce(t *testing.T) {
 	if err := unix.Stat(s.root, &st); err != nil {
 		t.Fatal(err)
 	}
-	if freed := s.Reclaim(st.Dev, 1, ""); freed < 256<<20 {
+	if freed := s.Reclaim(st.Dev, 1, ""); freed < 64<<20 {
 		t.Errorf("%d bytes", freed)
 	}
 	if opened(t, dir) {
