@@ -353,15 +353,37 @@ func (m *Manager) verdict(ctx context.Context, c Caller, q wire.Query) (wire.Out
 		if !own {
 			return wire.Outcome{}, fault.New(fault.MoveNotFound, m.opt.Host, "move", q.Move)
 		}
+		// What is decided does not wait until all is cleaned up, which may take for ever.
+		if o, err := m.journalled(ctx, c, q); err == nil && decided(o.Verdict) {
+			return o, nil
+		}
+		t := time.NewTimer(m.opt.AnswerTimeout / 2) // the source has no ear for what comes later than all of it
+		defer t.Stop()
 		select {
 		case <-r.ended:
+		case <-t.C:
+			o, err := m.journalled(ctx, c, q)
+			if errors.Is(err, store.ErrNotFound) { // as yet
+				return wire.Outcome{Verdict: wire.Undecided}, nil
+			}
+			return o, err
 		case <-ctx.Done():
 			return wire.Outcome{Verdict: wire.Undecided}, nil
 		}
 	}
-	row, err := m.opt.Store.Move(ctx, q.Move)
+	o, err := m.journalled(ctx, c, q)
 	if errors.Is(err, store.ErrNotFound) {
 		return m.verdictWithoutRecord(ctx, c, q)
+	}
+	return o, err
+}
+
+// journalled is the decision that the journal has, which is final: it is durable before
+// anybody hears of it. store.ErrNotFound without a record.
+func (m *Manager) journalled(ctx context.Context, c Caller, q wire.Query) (wire.Outcome, error) {
+	row, err := m.opt.Store.Move(ctx, q.Move)
+	if errors.Is(err, store.ErrNotFound) {
+		return wire.Outcome{}, err
 	}
 	if err != nil {
 		return wire.Outcome{}, fault.Wrap(err, fault.StoreFailed, m.opt.Host)
