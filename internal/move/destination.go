@@ -243,10 +243,11 @@ func (d *destination) prepare(ctx context.Context, env wire.Envelope) error {
 	if err := d.enter(ctx, Prepare); err != nil {
 		return err
 	}
-	if err := d.createDisks(ctx); err != nil {
+	if err := d.createDisks(ctx, def.NVRAM); err != nil {
 		return err
 	}
 	if err := d.createVariables(def); err != nil {
+		d.notMade(err, def.NVRAM)
 		return err
 	}
 	dir, err := d.makeSocketDir(d.facts)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"drover/internal/fault"
@@ -109,17 +110,49 @@ func (d *destination) reserve(ctx context.Context, def Definition, disks []wire.
 	return nil
 }
 
-func (d *destination) createDisks(ctx context.Context) error {
+func (d *destination) createDisks(ctx context.Context, variables string) error {
 	for i, a := range d.disks {
 		if a.Action != wire.Copy {
 			continue
 		}
 		if err := d.m.opt.Storage.Create(ctx, a.Path, d.offer.Disks[i].Format, d.offer.Disks[i].VirtualBytes, d.rec.VM); err != nil {
+			var later []string
+			for _, b := range d.disks[i+1:] {
+				later = append(later, b.Path)
+			}
+			d.notMade(err, a.Path, append(later, variables)...)
 			return err
 		}
 		d.vms = append(d.vms, d.owe("disk "+a.Target, func(ctx context.Context) error { return d.remove(ctx, a.Path) }))
 	}
 	return nil
+}
+
+// notMade takes files off the list of what this move has to remove: all that come later
+// than the one that could not be made, and that one too when another has its name. They
+// are somebody else's, or may be by the time that cleaning up gets to them.
+func (d *destination) notMade(err error, path string, later ...string) {
+	if fault.Is(err, fault.DiskExists) {
+		later = append(later, path)
+	}
+	var left []string
+	d.update(func(_ *Record, p *private) {
+		var made []string
+		for _, f := range p.Files {
+			if slices.Contains(later, f) {
+				left = append(left, f)
+			} else {
+				made = append(made, f)
+			}
+		}
+		p.Files = made
+	})
+	if len(left) == 0 {
+		return
+	}
+	if err := d.note(Event{Kind: EventNotice, Text: "not made here, so not removed either: " + strings.Join(left, ", ")}); err != nil {
+		d.log.Error("files that were not made: not journalled", "files", left, "error", err)
+	}
 }
 
 func (d *destination) remove(ctx context.Context, path string) error {
