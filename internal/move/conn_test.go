@@ -193,7 +193,10 @@ func (s *session) Forward(kind string, channel int, socket string) error {
 }
 func (s *session) Err() error { return s.a.h.fault("StreamErr") }
 func (s *session) Streams() []move.StreamProof {
-	return []move.StreamProof{{Kind: "control", WireBytes: 10, Encrypted: true}, {Kind: move.StreamMemory, PayloadBytes: 100, WireBytes: 110, Encrypted: true}}
+	if s.a.h.flows.Load() {
+		s.a.h.more.Add(1)
+	}
+	return []move.StreamProof{{Kind: "control", WireBytes: 10, Encrypted: true}, {Kind: move.StreamMemory, PayloadBytes: 100 + s.a.h.more.Load(), WireBytes: 110, Encrypted: true}}
 }
 
 // inbound is the destination's end.

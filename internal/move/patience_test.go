@@ -95,3 +95,26 @@ func TestTransferThatStandsStillIsGivenUp(t *testing.T) {
 	w.with(nil)
 	w.movesSoon(t, src, dst)
 }
+
+// A guest that an administrator pauses in the middle of the transfer looks as if it stood
+// still for the switch-over. While its data come the move goes on.
+func TestGuestPausedByAnAdministratorMovesOn(t *testing.T) {
+	w, src, dst := pair(t, vm())
+	in, release := src.fake.Hang("Perform")
+	defer release()
+	req := request()
+	req.MaxBlackoutMS = 50
+	id := src.current().begin(t, req)
+	<-in
+	src.flows.Store(true)
+	src.fake.Stop(vmUUID)
+	given := time.NewTimer(2 * time.Second) // many times of what it may stand still without data
+	defer given.Stop()
+	<-given.C
+	if rec, _ := src.record(id); rec.Phase != move.Transfer {
+		t.Errorf("the move is %s: %v", rec.Phase, rec.Error)
+	}
+	release()
+	wantCode(t, src.over(t, id), move.Done)
+	w.runsOnlyOn(t, dst, src)
+}

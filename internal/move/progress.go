@@ -31,7 +31,7 @@ func (s *source) watchTransfer(ctx context.Context, giveUp context.CancelCauseFu
 	defer next.Stop()
 	var broken, deaf time.Time
 	measured := s.unmeasured()
-	data := stall{limit: s.m.opt.StallTimeout}
+	data, rest := stall{limit: s.m.opt.StallTimeout}, stall{limit: s.m.opt.LibvirtGrace}
 	for {
 		select {
 		case <-ctx.Done():
@@ -45,7 +45,7 @@ func (s *source) watchTransfer(ctx context.Context, giveUp context.CancelCauseFu
 			wait, err := s.look(ctx)
 			next.Reset(wait)
 			deaf = s.checkLibvirt(ctx, deaf, err, giveUp)
-			s.checkStanding(giveUp)
+			s.checkStanding(rest.over(s.session.Streams(), time.Now()), giveUp)
 			broken = s.checkStreams(broken, giveUp)
 			if data.over(s.session.Streams(), time.Now()) {
 				giveUp(s.m.silent(s.req.Destination, s.m.opt.StallTimeout))
@@ -85,13 +85,15 @@ func (s *source) checkLibvirt(ctx context.Context, deaf time.Time, err error, gi
 }
 
 // checkStanding ends a transfer that does not come to its end although the guest
-// stands still for it: one of libvirt's calls may hang while it answers others.
-func (s *source) checkStanding(giveUp context.CancelCauseFunc) {
+// stands still for it: one of libvirt's calls may hang while it answers others. As long as
+// data come the guest may have been paused by somebody else, which libvirt tells in the
+// same way: the transfer goes on, and ends soon with a guest that changes nothing.
+func (s *source) checkStanding(idle bool, giveUp context.CancelCauseFunc) {
 	limit := s.m.opt.LibvirtGrace + 2*s.maxBlackout()
 	s.mu.Lock()
 	stopped, paused := s.stopped, s.pausing
 	s.mu.Unlock()
-	if s.kind != wire.Live || paused || stopped.IsZero() || s.m.opt.Now().Sub(stopped) < limit {
+	if s.kind != wire.Live || paused || !idle || stopped.IsZero() || s.m.opt.Now().Sub(stopped) < limit {
 		return
 	}
 	giveUp(fault.Wrap(fmt.Errorf("it has stood still for %s, and libvirt does not say that all of it has arrived", limit),

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -59,6 +60,9 @@ type host struct {
 	link     float64       // that a probe finds, bytes per second; 0: 1 Gbit/s
 	kept     kept
 	channels int // of multifd, as libvirt was told last
+	// flows says that each look at a source's streams finds more than the last.
+	flows atomic.Bool
+	more  atomic.Uint64
 }
 
 // agent is one life of a host's droverd.
