@@ -93,7 +93,7 @@ func (d *destination) Run(ctx context.Context) (err error) {
 		if errors.Is(err, errLeave) {
 			d.keep() // whose the disks are is not known yet
 		}
-		if d.unwind(); d.owed && !errors.Is(err, errLeave) {
+		if d.unwind(); len(d.owed) > 0 && !errors.Is(err, errLeave) {
 			if left := d.clearAtLast(ctx); left != nil {
 				err = left
 			}

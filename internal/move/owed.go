@@ -47,12 +47,16 @@ func (r *run) insist(ctx context.Context, do func(context.Context) error) error 
 	}
 }
 
-// giveBackAtLast makes the VM run on here when unwinding could not, as when libvirt was
-// down or hung just then: nobody else would let it run again.
+// giveBackAtLast does of the unwinding what failed, as when libvirt was down or hung just
+// then: nobody else would let the VM run on here. What this move never began is not its to
+// end, such as another tool's migration for which it was refused.
 func (s *source) giveBackAtLast(ctx context.Context) error {
 	return s.insist(ctx, func(ctx context.Context) error {
-		if err := s.takeBack(ctx); err != nil {
-			return fault.Wrap(err, fault.TakeBackFailed, s.m.opt.Host, "vm", s.dom.Name)
+		for len(s.owed) > 0 {
+			if err := s.owed[0].again(ctx); err != nil {
+				return fault.Wrap(err, fault.TakeBackFailed, s.m.opt.Host, "vm", s.dom.Name)
+			}
+			s.owed = s.owed[1:]
 		}
 		return nil
 	})

@@ -66,8 +66,8 @@ type run struct {
 	unwritten bool
 
 	undo   []*undoStep
-	owed   bool    // a step that must be done failed
-	ticket *ticket // in the queue of this host; nil for a dry run
+	owed   []*undoStep // those that failed and must be done
+	ticket *ticket     // in the queue of this host; nil for a dry run
 }
 
 // undoStep undoes one acquisition. A step without do was kept: what it would
@@ -75,8 +75,9 @@ type run struct {
 type undoStep struct {
 	what string
 	do   func(context.Context) error
-	// must says that the move may not end before this is done.
-	must bool
+	// must says that the move may not end before this is done, by again if do has failed.
+	must  bool
+	again func(context.Context) error
 }
 
 func (u *undoStep) keep() { u.do = nil }
@@ -241,7 +242,7 @@ func (r *run) acquired(what string, undo func(context.Context) error) *undoStep 
 // owe is acquired for what must be undone before the move may end.
 func (r *run) owe(what string, undo func(context.Context) error) *undoStep {
 	u := r.acquired(what, undo)
-	u.must = true
+	u.must, u.again = true, undo
 	return u
 }
 
@@ -257,7 +258,9 @@ func (r *run) unwind() {
 		}
 		if err := u.do(ctx); err != nil {
 			r.log.Warn("undo failed", "what", u.what, "error", err)
-			r.owed = r.owed || u.must
+			if u.must {
+				r.owed = append(r.owed, u)
+			}
 		}
 	}
 	r.undo = nil

@@ -163,10 +163,15 @@ func (r *run) takeBack(ctx context.Context) error {
 		}
 		r.log.Info("VM resumed here")
 	}
+	return r.startAgain(ctx)
+}
+
+// startAgain lets the host start the VM by itself again, if it did before the move.
+func (r *run) startAgain(ctx context.Context) error {
 	if !r.priv.Autostart {
 		return nil
 	}
-	err = h.SetAutostart(ctx, r.rec.UUID, true)
+	err := r.m.opt.Hypervisor.SetAutostart(ctx, r.rec.UUID, true)
 	if fault.Is(err, fault.HypervisorDown) {
 		return err
 	}

@@ -104,7 +104,7 @@ func (s *source) Run(ctx context.Context) (err error) {
 			s.letGo()
 			return
 		}
-		if s.unwind(); s.owed {
+		if s.unwind(); len(s.owed) > 0 {
 			if left := s.giveBackAtLast(ctx); left != nil {
 				err = left
 			}
@@ -338,7 +338,7 @@ func (s *source) prepare(ctx context.Context) error {
 func (s *source) begin(ctx context.Context) (xml string, err error) {
 	h := s.m.opt.Hypervisor
 	if s.dom.Autostart {
-		s.owe("autostart", func(ctx context.Context) error { return h.SetAutostart(ctx, s.dom.UUID, true) })
+		s.owe("autostart", func(ctx context.Context) error { return h.SetAutostart(ctx, s.dom.UUID, true) }).again = s.startAgain
 		if err := h.SetAutostart(ctx, s.dom.UUID, false); err != nil {
 			return "", err
 		}
@@ -360,7 +360,7 @@ func (s *source) begin(ctx context.Context) (xml string, err error) {
 		}
 		return "", withFault(err, fault.TransferFailed, s.m.opt.Host, "vm", s.dom.Name)
 	}
-	s.owe("begin", func(ctx context.Context) error { return s.giveBack(ctx, out) })
+	s.owe("begin", func(ctx context.Context) error { return s.giveBack(ctx, out) }).again = s.takeBack
 	return xml, s.adjustable(ctx, given)
 }
 
