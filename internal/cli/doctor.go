@@ -57,7 +57,12 @@ was found.`,
   drover doctor HV01 HV02 --report findings.html
   drover doctor HV01 HV02 --fix
   drover doctor --explain 0x8009030E`,
-		RunE: p.verb(func(ctx context.Context, _ *cobra.Command, args []string) error {
+		RunE: p.verb(func(ctx context.Context, cmd *cobra.Command, args []string) error {
+			for _, name := range []string{"vm", "from-event"} {
+				if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "" { // a variable of a script that is empty
+					return misuse("--%s is empty; without it no VM is compared, and no event read", name)
+				}
+			}
 			return p.runDoctor(ctx, o, args)
 		}),
 		ValidArgsFunction: cobra.NoFileCompletions,

@@ -105,7 +105,7 @@ type examination struct {
 	pairs          []delegation.Direction
 	// vm is what is told of the VM, and where what is known of its whereabouts.
 	vm    *VM
-	where machineIs
+	where whereabouts
 
 	mu         sync.Mutex
 	unresolved []*seenHost // by their short names

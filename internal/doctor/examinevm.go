@@ -18,8 +18,8 @@ import (
 // the network between them.
 const compareWait = 2 * time.Minute
 
-// machineIs is what is known of where the VM is.
-type machineIs struct {
+// whereabouts are what is known of where the VM is.
+type whereabouts struct {
 	on     []*seenHost       // they have it
 	absent []string          // they do not
 	silent map[string]string // they were not asked, and why
