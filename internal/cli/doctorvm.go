@@ -123,6 +123,9 @@ func withCures(q record.Request, in []record.Incompatibility) (record.Request, e
 	if err := f.Parse(words); err != nil {
 		return q, misuse("an option that cures cannot be read: %s", err)
 	}
+	if f.NArg() > 0 {
+		return q, misuse("an option that cures cannot be read: %q", f.Arg(0))
+	}
 	if err := how.check(); err != nil {
 		return q, err
 	}
