@@ -10,6 +10,7 @@ import (
 
 	"drover/internal/delegation"
 	"drover/internal/doctor"
+	"drover/internal/fault"
 )
 
 type doctorOptions struct {
@@ -18,6 +19,7 @@ type doctorOptions struct {
 	operator, explain, report, saveTo string
 	vm, event                         string
 	fix, yes                          bool
+	page                              *pageFile // of report, once it is open
 }
 
 func newDoctor(p *program) *cobra.Command {
@@ -99,6 +101,10 @@ func (p *program) runDoctor(ctx context.Context, o doctorOptions, args []string)
 	if err != nil {
 		return err
 	}
+	if o.page, err = openPage(o.report); err != nil {
+		return err
+	}
+	defer o.page.discard()
 	q.Progress = p.progress
 	r, err := p.examine(ctx, o.directory, q)
 	if err != nil {
@@ -107,7 +113,7 @@ func (p *program) runDoctor(ctx context.Context, o doctorOptions, args []string)
 	if o.fix {
 		return p.cure(ctx, o, q, r)
 	}
-	return p.showReport(r, nil, o.report)
+	return p.showReport(r, nil, o.page)
 }
 
 // progress tells on a terminal what is looked at next.
@@ -165,13 +171,12 @@ type diagnosis struct {
 	Fixes []repair `json:"fixes,omitempty" doc:"with --fix: what was changed before this report"`
 }
 
-// showReport prints the report, and writes the page if one is asked for.
-func (p *program) showReport(r doctor.Report, fixes []repair, path string) error {
-	if path != "" {
-		if err := saveHTML(path, &r); err != nil {
-			return err
-		}
-		p.screen.line("page written to %s", path)
+// showReport prints the report, and writes the page if one is asked for. A page that
+// cannot be written keeps nobody from the result.
+func (p *program) showReport(r doctor.Report, fixes []repair, to *pageFile) error {
+	unwritten := to.save(&r)
+	if to != nil && unwritten == nil {
+		p.screen.line("page written to %s", to.path)
 	}
 	var err error
 	if p.out != table {
@@ -181,6 +186,10 @@ func (p *program) showReport(r doctor.Report, fixes []repair, path string) error
 	}
 	if err != nil {
 		return err
+	}
+	if unwritten != nil {
+		p.screen.printError(fault.From(unwritten))
+		return reported{unwritten}
 	}
 	return severityStatus(r.Worst())
 }

@@ -189,7 +189,7 @@ func (p *program) cure(ctx context.Context, o doctorOptions, q doctor.Question, 
 		if p.out == table && o.report == "" {
 			return severityStatus(r.Worst())
 		}
-		return p.showReport(r, nil, o.report)
+		return p.showReport(r, nil, o.page)
 	}
 	p.screen.line("looking again")
 	after, err := p.examine(ctx, o.directory, q)
@@ -199,7 +199,7 @@ func (p *program) cure(ctx context.Context, o doctorOptions, q doctor.Question, 
 	if p.out == table {
 		_, _ = fmt.Fprintln(p.stdout, "\nAfter the changes:")
 	}
-	return p.showReport(after, fixes, o.report)
+	return p.showReport(after, fixes, o.page)
 }
 
 func (t *treatment) needsDirectory() bool {

@@ -4,7 +4,6 @@ import (
 	_ "embed"
 	"html/template"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -110,17 +109,4 @@ func visibleLines(cs []finding.Command) []finding.Command {
 		out[i].Line = strings.Join(lines, "\n")
 	}
 	return out
-}
-
-// saveHTML writes the page to a new or an old file.
-func saveHTML(path string, r *doctor.Report) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return misuse("--report %s cannot be written: %s", path, openReason(err))
-	}
-	werr := writeHTML(f, r)
-	if err := f.Close(); werr == nil {
-		werr = err
-	}
-	return werr
 }

@@ -475,7 +475,7 @@ func (x *examination) staleReverse(ctx context.Context, h *seenHost, a netip.Add
 		evidence, plainServer(r.Server), aboutHost(h),
 		cure("when the old record is forgotten, which its life of "+r.Life.String()+" says",
 			[]finding.Command{fix("delete", r.Values[0]), fix("add", h.FQDN),
-				{Tool: finding.PowerShell, Line: "Remove-DnsServerResourceRecord -Force -RRType Ptr -ZoneName " + finding.Quote(finding.PowerShell, zone) + " -Name " + finding.Quote(finding.PowerShell, record) + " -RecordData " + finding.Quote(finding.PowerShell, r.Values[0]+".")},
+				{Tool: finding.PowerShell, Line: "Remove-DnsServerResourceRecord -Force -RRType Ptr -ZoneName " + finding.Quote(finding.PowerShell, zone) + " -Name " + finding.Quote(finding.PowerShell, record)},
 				{Tool: finding.PowerShell, Line: "Add-DnsServerResourceRecordPtr -ZoneName " + finding.Quote(finding.PowerShell, zone) + " -Name " + finding.Quote(finding.PowerShell, record) + " -PtrDomainName " + finding.Quote(finding.PowerShell, h.FQDN)}},
 			[]finding.Command{fix("delete", h.FQDN), fix("add", r.Values[0])}))
 }
