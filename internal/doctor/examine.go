@@ -96,10 +96,10 @@ type examination struct {
 	started  time.Time
 	resolver look.Resolver
 	// controllers are those that DNS names, with their addresses.
-	controllers []controller
-	snap        *audit.Snapshot
-	plan        *delegation.Plan
-	dir         ExaminedDirectory
+	controllers    []controller
+	snap           *audit.Snapshot
+	plan           *delegation.Plan
+	dir            ExaminedDirectory
 	directoryError error // why it was not read
 	hosts          []*seenHost
 	pairs          []delegation.Direction

@@ -197,22 +197,22 @@ func (x *examination) checkKrb5Conf(context.Context) {
 		return
 	}
 	realm := strings.ToUpper(x.Domain)
-	wrong := func(s finding.Severity, object, have, section, pattern, evidence string) {
+	wrong := func(s finding.Severity, object, have, section, evidence string, fix, undo []finding.Command) {
 		x.tell(s, object, fault.New(fault.RealmMapping, "", "path", conf.Path, "name", object, "have", have, "want", realm, "section", section),
-			evidence, conf.Path, cure("with the next program that is started",
-				[]finding.Command{shell("cp %s %s", conf.Path, conf.Path+".before"), shell("sed -i %s %s", pattern, conf.Path)},
-				[]finding.Command{shell("cp %s %s", conf.Path+".before", conf.Path)}))
+			evidence, conf.Path, cure("with the next program that is started", fix, undo))
 	}
 	told := map[string]bool{}
 	for _, h := range x.hosts {
-		have := conf.RealmOf(h.FQDN)
-		if have == "" || strings.EqualFold(have, realm) || told[have] || !strings.HasSuffix(h.FQDN, "."+x.Domain) {
+		name, have := conf.Mapping(h.FQDN)
+		if have == "" || strings.EqualFold(have, realm) || told[name] || !strings.HasSuffix(h.FQDN, "."+x.Domain) {
 			continue
 		}
-		told[have] = true
-		wrong(finding.Error, h.FQDN, have, "[domain_realm]", `/\[domain_realm\]/,/^\[/s/=[[:space:]]*`+have+`/= `+realm+"/", "[domain_realm] assigns "+h.FQDN+" to "+have)
+		told[name] = true
+		fix, undo := mapping(conf.Path, name, x.Domain, realm)
+		wrong(finding.Error, h.FQDN, have, "[domain_realm]", "[domain_realm] assigns "+name+" to "+have, fix, undo)
 	}
 	if have := conf.DefaultRealm(); have != "" && !strings.EqualFold(have, realm) && len(x.hosts) > 0 {
-		wrong(finding.Warning, x.Domain, have, "[libdefaults]", `s/^\([[:space:]]*default_realm[[:space:]]*=\).*/\1 `+realm+"/", "default_realm is "+have)
+		fix, undo := edit(conf.Path, "default-realm", `s/^\([[:space:]]*default_realm[[:space:]]*=\).*/\1 `+realm+"/")
+		wrong(finding.Warning, x.Domain, have, "[libdefaults]", "default_realm is "+have, fix, undo)
 	}
 }

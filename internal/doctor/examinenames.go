@@ -120,8 +120,12 @@ func (x *examination) nameServer() string {
 	case len(x.controllers) > 0:
 		return x.controllers[0].name
 	}
-	return "CONTROLLER"
+	return placeholder
 }
+
+// placeholder stands in hints for a controller that nobody knows. Commands are not given
+// with it.
+const placeholder = "CONTROLLER"
 
 func (x *examination) nameMissing(h *seenHost, name string, servers []string) {
 	zone, label := x.zone(h)
@@ -151,7 +155,7 @@ func (x *examination) record(h *seenHost, add bool, a netip.Addr) []finding.Comm
 	tool := shell("samba-tool dns "+verb+" %s %s %s "+kind+" %s -U Administrator", x.nameServer(), zone, label, a.String())
 	tool.Tool = finding.SambaTool
 	quote := func(s string) string { return finding.Quote(finding.PowerShell, s) }
-	return []finding.Command{tool, {Tool: finding.PowerShell, Line: fmt.Sprintf(line, quote(zone), quote(label), quote(a.String()))}}
+	return x.withController(tool, finding.Command{Tool: finding.PowerShell, Line: fmt.Sprintf(line, quote(zone), quote(label), quote(a.String()))})
 }
 
 // disagreement: servers that know different addresses.
@@ -355,7 +359,7 @@ func (x *examination) overridden(h *seenHost) {
 		return
 	}
 	path := x.Machine.HostsPath()
-	pattern := `/^[[:space:]]*` + strings.ReplaceAll(other[0].String(), ".", `\.`) + `[[:space:]]/d`
+	fix, undo := edit(path, h.Name, `/^[[:space:]]*`+literal(other[0].String())+`[[:space:]]/d`)
 	x.tell(finding.Error, h.FQDN, fault.New(fault.HostsFileOverrides, "", "path", path, "name", h.FQDN, "listed", joinAddrs(other), "addresses", joinAddrs(h.addrs.dns), "short", strings.ToLower(h.Name)),
 		path+" has "+joinAddrs(other)+", "+h.addrs.server+" has "+joinAddrs(h.addrs.dns), path, aboutHost(h), func(f *finding.Finding) {
 			if !slices.ContainsFunc(h.addrs.dns, h.answersAt) {
@@ -363,8 +367,7 @@ func (x *examination) overridden(h *seenHost) {
 				f.Hint = "see which of the two is right, with `ip -brief address` on the host, and correct the other"
 				return
 			}
-			cure("at once", []finding.Command{shell("cp %s %s", path, path+".before"), shell("sed -i %s %s", pattern, path)},
-				[]finding.Command{shell("cp %s %s", path+".before", path)})(f)
+			cure("at once", fix, undo)(f)
 		})
 }
 
@@ -388,10 +391,10 @@ func (x *examination) shortName(ctx context.Context, h *seenHost) {
 		if a.State != look.Found || sameAddrs(a.Addresses(), h.addrs.dns) {
 			continue
 		}
+		fix, undo := searchList(x.resolver.Path, h.Name, firstDomain(x.resolver.Search, zoneOf(h.FQDN)))
 		x.tell(finding.Error, h.FQDN, fault.New(fault.ShortNameElsewhere, "", "short", h.Name, "found", name, "addresses", joinAddrs(a.Addresses()), "name", h.FQDN, "path", x.resolver.Path),
 			"the search list is "+strings.Join(x.resolver.Search, " ")+"; "+plainServer(a.Server)+" has "+name+" with "+joinAddrs(a.Addresses()), x.resolver.Path, aboutHost(h),
-			cure("with the next program that is started", []finding.Command{shell("cp %s %s", x.resolver.Path, x.resolver.Path+".before"), shell("sed -i %s %s", "s/^search.*/search "+zoneOf(h.FQDN)+"/", x.resolver.Path)},
-				[]finding.Command{shell("cp %s %s", x.resolver.Path+".before", x.resolver.Path)}))
+			cure("with the next program that is started", fix, undo))
 		return
 	}
 	if silent {
@@ -419,14 +422,13 @@ func (x *examination) unresolvedShort() {
 		for _, h := range hosts {
 			short, full = append(short, h.Name), append(full, h.FQDN)
 		}
+		fix, undo := searchList(x.resolver.Path, hosts[0].Name, lastDomain(x.resolver.Search, zone))
 		x.tell(finding.Warning, strings.Join(full, ", "), fault.New(fault.ShortNameUnresolved, "", "short", strings.Join(short, ", "), "path", x.resolver.Path, "domain", zone, "name", full[0]),
 			"the search list is "+strings.Join(x.resolver.Search, " "), x.resolver.Path, func(f *finding.Finding) {
 				if len(hosts) == 1 {
 					f.Host = hosts[0].Name
 				}
-			}, cure("with the next program that is started", []finding.Command{shell("cp %s %s", x.resolver.Path, x.resolver.Path+".before"),
-				shell("printf 'search %%s\\n' %s >> %s", strings.Join(append([]string{zone}, x.resolver.Search...), " "), x.resolver.Path)}, // the last line counts
-				[]finding.Command{shell("cp %s %s", x.resolver.Path+".before", x.resolver.Path)}))
+			}, cure("with the next program that is started", fix, undo))
 	}
 }
 
@@ -474,10 +476,10 @@ func (x *examination) staleReverse(ctx context.Context, h *seenHost, a netip.Add
 	x.tell(finding.Warning, h.FQDN, fault.New(fault.DNSReverseStale, "", "address", a.String(), "name", h.FQDN, "other", other, "controller", x.nameServer()),
 		evidence, plainServer(r.Server), aboutHost(h),
 		cure("when the old record is forgotten, which its life of "+r.Life.String()+" says",
-			[]finding.Command{fix("delete", r.Values[0]), fix("add", h.FQDN),
-				{Tool: finding.PowerShell, Line: "Remove-DnsServerResourceRecord -Force -RRType Ptr -ZoneName " + finding.Quote(finding.PowerShell, zone) + " -Name " + finding.Quote(finding.PowerShell, record)},
-				{Tool: finding.PowerShell, Line: "Add-DnsServerResourceRecordPtr -ZoneName " + finding.Quote(finding.PowerShell, zone) + " -Name " + finding.Quote(finding.PowerShell, record) + " -PtrDomainName " + finding.Quote(finding.PowerShell, h.FQDN)}},
-			[]finding.Command{fix("delete", h.FQDN), fix("add", r.Values[0])}))
+			x.withController(fix("delete", r.Values[0]), fix("add", h.FQDN),
+				finding.Command{Tool: finding.PowerShell, Line: "Remove-DnsServerResourceRecord -Force -RRType Ptr -ZoneName " + finding.Quote(finding.PowerShell, zone) + " -Name " + finding.Quote(finding.PowerShell, record)},
+				finding.Command{Tool: finding.PowerShell, Line: "Add-DnsServerResourceRecordPtr -ZoneName " + finding.Quote(finding.PowerShell, zone) + " -Name " + finding.Quote(finding.PowerShell, record) + " -PtrDomainName " + finding.Quote(finding.PowerShell, h.FQDN)}),
+			x.withController(fix("delete", h.FQDN), fix("add", r.Values[0]))))
 }
 
 // sharedAddresses: two hosts at one address, and nobody there says which of them it is.

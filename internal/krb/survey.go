@@ -47,9 +47,22 @@ func (c *Conf) KDCs(realm string) []string {
 	return nil
 }
 
-// RealmOf is the realm to which [domain_realm] assigns a host's full name, "" when it
-// does not say.
-func (c *Conf) RealmOf(host string) string { return c.kdcs.conf.ResolveRealm(strings.ToLower(host)) }
+// Mapping is the name by which [domain_realm] has a realm for a host, itself or a domain
+// with its dot, and the realm.
+func (c *Conf) Mapping(host string) (name, realm string) {
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	for name = host; name != ""; {
+		if realm, there := c.kdcs.conf.DomainRealm[name]; there {
+			return name, realm
+		}
+		_, rest, more := strings.Cut(strings.TrimPrefix(name, "."), ".")
+		if !more {
+			break
+		}
+		name = "." + rest
+	}
+	return "", ""
+}
 
 // maxDatagram is how much of a reply is read; one that is larger is asked for by TCP.
 const maxDatagram = 64 << 10

@@ -109,7 +109,7 @@ func TestConf(t *testing.T) {
 		t.Errorf("%s %q", c.DefaultRealm(), c.KDCs("EXAMPLE.ORG"))
 	}
 	for host, want := range map[string]string{"HV01.example.org": "EXAMPLE.ORG", "hv09.example.org": "OTHER.TEST", "hv01.elsewhere": ""} {
-		if got := c.RealmOf(host); got != want {
+		if _, got := c.Mapping(host); got != want {
 			t.Errorf("%s: %q, want %q", host, got, want)
 		}
 	}
