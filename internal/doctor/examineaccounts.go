@@ -161,8 +161,12 @@ func (x *examination) checkKeytab(context.Context) {
 		x.didNot(AreaKerberos, what, h.Name, "the directory was not read")
 		return
 	}
-	x.did(AreaKerberos, what, h.Name)
 	newest, found := krb.NewestKey(keys, h.Account)
+	if found && newest.AES && h.account.KeyVersion == 0 {
+		x.didNot(AreaKerberos, what, h.Name, "the directory does not show the version of the account's key")
+		return
+	}
+	x.did(AreaKerberos, what, h.Name)
 	switch {
 	case !found || !newest.AES:
 		evidence := path + " has no AES key of " + h.Account
@@ -170,7 +174,7 @@ func (x *examination) checkKeytab(context.Context) {
 			evidence = fmt.Sprintf("%s has a key of version %d of %s, and none that is AES", path, newest.Version, h.Account)
 		}
 		x.tell(finding.Error, h.Account, fault.New(fault.AgentNoKeytab, h.Name, "keytab", path), evidence, path, aboutHost(h), renewKey(h))
-	case h.account.KeyVersion != 0 && newest.Version != h.account.KeyVersion:
+	case newest.Version != h.account.KeyVersion:
 		x.tell(finding.Error, h.Account, fault.New(fault.KeytabStale, h.Name, "account", h.Account, "keytab", path),
 			fmt.Sprintf("%s has version %d, %s has version %d in msDS-KeyVersionNumber", path, newest.Version, x.snap.Root.Server, h.account.KeyVersion), path,
 			aboutHost(h), renewKey(h), func(f *finding.Finding) { f.DN, f.Attribute = h.DN, "msDS-KeyVersionNumber" })
@@ -192,10 +196,11 @@ func (x *examination) checkKrb5Conf(context.Context) {
 		x.didNot(AreaKerberos, what, x.Here, err.Error())
 		return
 	}
-	x.did(AreaKerberos, what, x.Here)
 	if x.Domain == "" {
+		x.didNot(AreaKerberos, what, x.Here, "the domain is not known; give --domain, or sign in")
 		return
 	}
+	x.did(AreaKerberos, what, x.Here)
 	realm := strings.ToUpper(x.Domain)
 	wrong := func(s finding.Severity, object, have, section, evidence string, fix, undo []finding.Command) {
 		x.tell(s, object, fault.New(fault.RealmMapping, "", "path", conf.Path, "name", object, "have", have, "want", realm, "section", section),

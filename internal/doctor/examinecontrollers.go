@@ -172,7 +172,7 @@ func (x *examination) resolveControllers(ctx context.Context, names []string) []
 // lookAtControllers tries the ports of each controller and holds its clock against
 // this machine's.
 func (x *examination) lookAtControllers(ctx context.Context) {
-	const what = "Kerberos, LDAP and clock"
+	const what = "Kerberos and LDAP"
 	if len(x.controllers) == 0 {
 		if x.Domain != "" {
 			x.didNot(AreaKerberos, what, x.Domain, "DNS names no controller")
@@ -284,6 +284,9 @@ func (x *examination) kerberosOf(ctx context.Context, name string, a netip.Addr)
 		x.tell(finding.Error, name, fault.New(fault.KDCWithoutTCP, "", "name", name, "reason", tcpErr.Error()),
 			"UDP "+at.String()+" answers, TCP does not: "+tcpErr.Error(), here(x.Here), firewall)
 	}
+	if udpErr != nil {
+		x.didNot(AreaKerberos, "clock", name, "it does not answer Kerberos")
+	}
 	return seen, false
 }
 
@@ -292,9 +295,12 @@ func firewall(f *finding.Finding) { f.Effect = "at once" }
 
 // clock holds a controller's clock against this machine's.
 func (x *examination) clock(name string, a krb.KDCAnswer) {
+	const what = "clock"
 	if a.Clock.IsZero() {
+		x.didNot(AreaKerberos, what, name, "its answer does not have the time")
 		return
 	}
+	x.did(AreaKerberos, what, name)
 	ahead := a.Clock.Sub(a.At)
 	if ahead.Abs() < nearSkew {
 		return

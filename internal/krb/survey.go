@@ -77,8 +77,6 @@ type KDCAnswer struct {
 	Clock time.Time
 	// At is this machine's clock in the middle of the exchange, to hold against Clock.
 	At time.Time
-	// TooBig says that the answer does not fit a datagram.
-	TooBig bool
 	// RC4Only says that of the account's keys the KDC offers none that is AES.
 	RC4Only bool
 }
@@ -111,14 +109,16 @@ func AskKDC(ctx context.Context, network, address, realm, account string, now fu
 		return KDCAnswer{}, err
 	}
 	a := KDCAnswer{At: began.Add(now().Sub(began) / 2)}
-	err = replyError("AS", rep)
+	const asReply = 0x6b // tag of an AS-REP, [APPLICATION 11]
+	if err = replyError("AS", rep); err == nil && (len(rep) == 0 || rep[0] != asReply) {
+		return KDCAnswer{}, errors.New("what answers there does not speak Kerberos")
+	}
 	var ke *kdcError
 	if err != nil && !errors.As(err, &ke) {
 		return KDCAnswer{}, err
 	}
 	if ke != nil {
 		a.Code, a.Text, a.Clock = ke.Code, errorcode.Lookup(ke.Code), ke.Time
-		a.TooBig = ke.Code == errorcode.KRB_ERR_RESPONSE_TOO_BIG
 		a.RC4Only = ke.Code == errorcode.KDC_ERR_ETYPE_NOSUPP || ke.Code == errorcode.KDC_ERR_PREAUTH_REQUIRED && offersNoAES(ke.edata)
 	}
 	return a, nil

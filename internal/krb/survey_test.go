@@ -17,11 +17,11 @@ func TestAskKDCSeesTheClock(t *testing.T) {
 	now := func() time.Time { return testNow }
 	k.asError, k.skew = 24, 10*time.Minute
 	a, err := AskKDC(t.Context(), "tcp", k.addr, testRealm, "operator", now)
-	if err != nil || a.Code != 24 || !a.Clock.Equal(testNow.Add(10*time.Minute)) || !a.At.Equal(testNow) || a.TooBig || a.RC4Only {
+	if err != nil || a.Code != 24 || !a.Clock.Equal(testNow.Add(10*time.Minute)) || !a.At.Equal(testNow) || a.RC4Only {
 		t.Errorf("%+v, %v", a, err)
 	}
 	k.asError = 52
-	if a, err = AskKDC(t.Context(), "tcp", k.addr, testRealm, "operator", now); err != nil || !a.TooBig {
+	if a, err = AskKDC(t.Context(), "tcp", k.addr, testRealm, "operator", now); err != nil || a.Code != 52 {
 		t.Errorf("%+v, %v", a, err)
 	}
 	k.asError = 14
@@ -128,5 +128,31 @@ func TestNewestKey(t *testing.T) {
 	}
 	if _, found := NewestKey(keys, "HV03$"); found {
 		t.Error("a key of nobody")
+	}
+}
+
+// What answers on port 88 is a KDC only if it speaks Kerberos.
+func TestAskKDCOfSomethingElse(t *testing.T) {
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		buf := make([]byte, 4096)
+		for {
+			_, from, err := pc.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			_, _ = pc.WriteTo([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"), from)
+		}
+	}()
+	defer func() { pc.Close(); <-ended }()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if a, err := AskKDC(ctx, "udp", pc.LocalAddr().String(), testRealm, "operator", nil); err == nil {
+		t.Errorf("taken for a KDC: %+v", a)
 	}
 }
