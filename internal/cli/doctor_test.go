@@ -131,6 +131,9 @@ func TestPageNeedsNothingElseAndEscapes(t *testing.T) {
 	r := someReport()
 	r.Causes[1].Object = "<script>alert(1)</script>"
 	r.Causes[1].Fix = []finding.Command{{Tool: finding.Shell, Line: "rm \u202egnp.x"}}
+	r.Causes[0].Values = []string{"cifs/\u202e2VH"}
+	r.Causes[0].Consequences[0].Message += "\u202e"
+	r.Checked[0].Object, r.NotChecked[0].Reason = "HV\u202e10", "no \u202etnega"
 	path := filepath.Join(t.TempDir(), "page.html")
 	var out, errs bytes.Buffer
 	p, _ := examined(&out, &errs, r)

@@ -80,7 +80,7 @@ type page struct {
 // other file and no network.
 func writeHTML(w io.Writer, r *doctor.Report) error {
 	p := page{Title: "Live migration: what the doctor found", Head: clean(reportHead(r)), Foot: clean(reportFoot(r)), Report: visibleReport(r),
-		Checked: alike(r.Checked), NotChecked: alike(r.NotChecked)}
+		Checked: alike(visibleChecks(r.Checked)), NotChecked: alike(visibleChecks(r.NotChecked))}
 	return reportTemplate.Execute(w, p)
 }
 
@@ -90,13 +90,37 @@ func visibleReport(r *doctor.Report) *doctor.Report {
 	c := *r
 	c.Causes = slices.Clone(r.Causes)
 	for i := range c.Causes {
-		f := &c.Causes[i].Finding
-		for _, s := range []*string{&f.Object, &f.DN, &f.Attribute, &f.Message, &f.Hint, &f.Why, &f.Evidence, &f.ReadFrom, &f.Effect} {
-			*s = clean(*s)
+		visibleFinding(&c.Causes[i].Finding)
+		c.Causes[i].Consequences = slices.Clone(c.Causes[i].Consequences)
+		for j := range c.Causes[i].Consequences {
+			visibleFinding(&c.Causes[i].Consequences[j])
 		}
-		f.Fix, f.Undo = visibleLines(f.Fix), visibleLines(f.Undo)
+		c.Causes[i].Directions = slices.Clone(c.Causes[i].Directions)
+		for j := range c.Causes[i].Directions {
+			d := &c.Causes[i].Directions[j]
+			d.Source, d.Destination = clean(d.Source), clean(d.Destination)
+		}
 	}
 	return &c
+}
+
+func visibleFinding(f *finding.Finding) {
+	for _, s := range []*string{&f.Object, &f.DN, &f.Attribute, &f.Message, &f.Hint, &f.Why, &f.Evidence, &f.ReadFrom, &f.Effect} {
+		*s = clean(*s)
+	}
+	f.Values = slices.Clone(f.Values)
+	for i := range f.Values {
+		f.Values[i] = clean(f.Values[i])
+	}
+	f.Fix, f.Undo = visibleLines(f.Fix), visibleLines(f.Undo)
+}
+
+func visibleChecks(cs []doctor.Check) []doctor.Check {
+	out := slices.Clone(cs)
+	for i := range out {
+		out[i].What, out[i].Object, out[i].Reason = clean(out[i].What), clean(out[i].Object), clean(out[i].Reason)
+	}
+	return out
 }
 
 func visibleLines(cs []finding.Command) []finding.Command {

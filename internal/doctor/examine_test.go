@@ -335,6 +335,7 @@ func TestSettings(t *testing.T) {
 		{"no moves", func(a *Agent) { a.Settings.MaximumMigrations = 0 }, []fault.Code{fault.LimitZero}},
 		{"no storage moves", func(a *Agent) { a.Settings.MaximumStorageMigrations = 0 }, []fault.Code{fault.LimitZero}},
 		{"all places taken", func(a *Agent) { a.Moves = 2 }, []fault.Code{fault.MigrationLimit}},
+		{"all places for storage taken", func(a *Agent) { a.StorageMoves = 2 }, []fault.Code{fault.MigrationLimit}},
 		{"older", func(a *Agent) { a.Version = "0.9" }, []fault.Code{fault.VersionsDiffer}},
 		{"another network", func(a *Agent) { a.Settings.Networks[0].Subnet = netip.MustParsePrefix("192.168.20.0/24") },
 			[]fault.Code{fault.NoCommonNetwork, fault.NoCommonNetwork, fault.NoCommonNetwork, fault.NoCommonNetwork, fault.NoCommonNetwork, fault.NoCommonNetwork}},

@@ -199,6 +199,9 @@ func (x *examination) judgeAgent(ctx context.Context, h *seenHost) {
 	if s.MaximumStorageMigrations == 0 {
 		x.tell(finding.Warning, h.Name, fault.New(fault.LimitZero, h.Name, "setting", "the limit of simultaneous migrations of storage", "flag", "maximum-storage-migrations"),
 			"maximum_storage_migrations is 0", from, aboutHost(h), set("maximum-storage-migrations", "2", "0"))
+	} else if h.agent.StorageMoves >= s.MaximumStorageMigrations {
+		x.tell(finding.Info, h.Name, fault.New(fault.MigrationLimit, h.Name, "what", "migrations of storage", "limit", fmt.Sprint(s.MaximumStorageMigrations)),
+			fmt.Sprintf("%d of %d run", h.agent.StorageMoves, s.MaximumStorageMigrations), from, aboutHost(h))
 	}
 	x.judgeNetworks(ctx, h, from)
 	x.judgeRoles(h)
