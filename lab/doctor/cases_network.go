@@ -129,7 +129,9 @@ func network() []Case {
 	stop := func(ctx context.Context, w *World) error { _, err := w.StopAgent(ctx, lab.HV02); return err }
 	start := func(ctx context.Context, w *World) error { return w.StartAgent(ctx, lab.HV02) }
 	signal := func(number syscall.Signal) func(context.Context, *World) error {
-		return func(ctx context.Context, w *World) error { return w.Member(lab.HV02).Signal(ctx, lab.AgentService, number) }
+		return func(ctx context.Context, w *World) error {
+			return w.Member(lab.HV02).Signal(ctx, lab.AgentService, number)
+		}
 	}
 	const firewall = "a firewall is not the doctor's"
 	return []Case{
