@@ -3,6 +3,7 @@ package virt
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	lv "github.com/digitalocean/go-libvirt"
 	"libvirt.org/go/libvirtxml"
@@ -149,17 +150,36 @@ func describe(l *lv.Libvirt, d lv.Domain) (Domain, error) {
 	if err := fillState(l, d, &out); err != nil {
 		return out, err
 	}
-	fillSizes(l, d, out.Disks)
+	fillSizes(l, d, out.Disks, out.Job == "")
 	return out, nil
+}
+
+// statistics is what fillSizes needs of libvirt.
+type statistics interface {
+	ConnectGetAllDomainStats(doms []lv.Domain, stats, flags uint32) ([]lv.DomainStatsRecord, error)
 }
 
 // fillSizes asks for the disks' sizes. DomainGetBlockInfo would wait for the
 // domain's job, 20 s and longer for an incoming migration, so the statistics
-// are used, which can be told not to wait: then sizes are missing instead.
-func fillSizes(l *lv.Libvirt, d lv.Domain, disks []Disk) {
-	const blockStats, noWait = uint32(lv.DomainStatsBlock), uint32(lv.ConnectGetAllDomainsStatsNowait)
-	recs, err := l.ConnectGetAllDomainStats([]lv.Domain{d}, blockStats, noWait)
-	if err != nil || len(recs) == 0 {
+// are used, which can be told not to wait: then sizes are missing instead. They are
+// so as well while somebody else only asks something, which is over soon: without a
+// job they are waited for.
+func fillSizes(l statistics, d lv.Domain, disks []Disk, wait bool) {
+	for _, flags := range []uint32{uint32(lv.ConnectGetAllDomainsStatsNowait), 0} {
+		recs, err := l.ConnectGetAllDomainStats([]lv.Domain{d}, uint32(lv.DomainStatsBlock), flags)
+		if err != nil {
+			return
+		}
+		readSizes(recs, disks)
+		unknown := func(d Disk) bool { return d.Path != "" && d.VirtualBytes == 0 }
+		if !wait || !slices.ContainsFunc(disks, unknown) {
+			return
+		}
+	}
+}
+
+func readSizes(recs []lv.DomainStatsRecord, disks []Disk) {
+	if len(recs) == 0 {
 		return
 	}
 	text, num := map[string]string{}, map[string]uint64{}
