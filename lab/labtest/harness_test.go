@@ -329,7 +329,7 @@ func (s *site) rate(t *testing.T, bitsPerSecond uint64) {
 // awaitTransfer waits until memory has begun to arrive and is not all there.
 func (s *site) awaitTransfer(t *testing.T, host, id string) {
 	t.Helper()
-	eventually(t, 30*time.Second, func(ctx context.Context) error {
+	eventually(t, 2*time.Minute, func(ctx context.Context) error {
 		rec, err := s.show(ctx, host, id)
 		switch {
 		case err != nil:
