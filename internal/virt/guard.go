@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"drover/internal/fault"
+
 	lv "github.com/digitalocean/go-libvirt"
 )
 
@@ -42,17 +44,38 @@ func (o *Outgoing) guard(ctx context.Context) error {
 		o.guarded = died
 		return err
 	}
+	before, err := o.definition(ctx)
+	if err != nil {
+		next.close()
+		return err
+	}
 	o.mu.Lock()
 	last := o.c
 	o.c = next
 	o.mu.Unlock()
 	o.guarded = true
 	last.close()
-	return o.beginAgain(ctx)
+	if died, err := o.beginAgain(ctx); err != nil || died {
+		return err
+	}
+	// Whoever waited for the migration to end may have come between the two.
+	after, err := o.definition(ctx)
+	if err == nil && after != before {
+		err = fault.New(fault.VMChanged, o.h.name, "vm", o.p.Name, "change", "something that waited for the transfer, such as a snapshot, was done at its end")
+	}
+	return err
+}
+
+func (o *Outgoing) definition(ctx context.Context) (text string, err error) {
+	err = o.c.call(ctx, func(l *lv.Libvirt) (err error) {
+		text, err = l.DomainGetXMLDesc(o.dom, 0)
+		return err
+	})
+	return text, err
 }
 
 // beginAgain waits until libvirt has seen the end of the connection before.
-func (o *Outgoing) beginAgain(ctx context.Context) error {
+func (o *Outgoing) beginAgain(ctx context.Context) (died bool, err error) {
 	pause := time.NewTicker(guardPause)
 	defer pause.Stop()
 	flags := uint32(lv.MigrateLive | lv.MigrateChangeProtection | lv.MigrateUnsafe)
@@ -62,15 +85,15 @@ func (o *Outgoing) beginAgain(ctx context.Context) error {
 			return err
 		})
 		if err != nil && !hasCode(err, codeOperationInvalid) {
-			return err
+			return false, err
 		}
 		if died, serr := o.stands(ctx); serr != nil || died || err == nil {
-			return serr
+			return died, serr
 		}
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
-			return fmt.Errorf("libvirt does not end the migration: %w", err)
+			return false, fmt.Errorf("libvirt does not end the migration: %w", err)
 		}
 	}
 }
