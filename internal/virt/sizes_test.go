@@ -23,7 +23,9 @@ func (b *busy) ConnectGetAllDomainStats(doms []lv.Domain, _, flags uint32) ([]lv
 }
 
 func TestSizesAreWaitedForWithoutAJob(t *testing.T) {
-	disks := func() []Disk { return []Disk{{Target: "vda", Path: "/srv/vms/a.qcow2"}, {Target: "sda", Device: "cdrom"}} }
+	disks := func() []Disk {
+		return []Disk{{Target: "vda", Path: "/srv/vms/a.qcow2"}, {Target: "sda", Device: "cdrom"}}
+	}
 	b, got := &busy{}, disks()
 	fillSizes(b, lv.Domain{}, got, true)
 	if got[0].VirtualBytes != 64<<20 || got[0].AllocatedBytes != 4096 || b.waited != 1 {
