@@ -126,19 +126,23 @@ func comparisonEnd(c *record.Comparison, q record.Request, t target, cures []str
 	return out
 }
 
-// moveLine is the command line of the move with what was asked for and the cures,
-// which go before what they replace.
-func moveLine(c *record.Comparison, q record.Request, t target, cures []string) string {
-	words := []string{"drover move " + shell(c.VM) + t.again(), "--to", shell(q.Destination)}
-	var asked []string
-	for _, o := range optionWords(&q) {
+// askedOptions are the options of a request, each with its value, as a shell reads them.
+func askedOptions(q *record.Request) (asked []string) {
+	for _, o := range optionWords(q) {
 		if strings.HasPrefix(o, "--") {
 			asked = append(asked, o)
 		} else {
 			asked[len(asked)-1] += " " + shell(o)
 		}
 	}
-	for _, o := range asked {
+	return asked
+}
+
+// moveLine is the command line of the move with what was asked for and the cures,
+// which go before what they replace.
+func moveLine(c *record.Comparison, q record.Request, t target, cures []string) string {
+	words := []string{"drover move " + shell(c.VM) + t.again(), "--to", shell(q.Destination)}
+	for _, o := range askedOptions(&q) {
 		if !slices.ContainsFunc(cures, func(cure string) bool { return replaces(cure, o) }) {
 			words = append(words, o)
 		}

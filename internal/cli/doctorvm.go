@@ -96,14 +96,7 @@ func (m machines) Compare(ctx context.Context, vm, source, destination string) (
 // withCures is a request with the options that cure what is in its way. They are read
 // as the command line reads them.
 func withCures(q record.Request, in []record.Incompatibility) (record.Request, error) {
-	var options []string
-	for _, w := range optionWords(&q) {
-		if strings.HasPrefix(w, "--") {
-			options = append(options, w)
-		} else {
-			options[len(options)-1] += " " + shell(w)
-		}
-	}
+	options := askedOptions(&q)
 	for _, i := range in {
 		if i.Option != "" && !slices.Contains(options, i.Option) {
 			options = append(slices.DeleteFunc(options, func(o string) bool { return replaces(i.Option, o) }), i.Option)

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"drover/internal/fault"
-
 	lv "github.com/digitalocean/go-libvirt"
+
+	"drover/internal/fault"
 )
 
 // guardPause is how long Guard waits for libvirt to see the end of a connection before
@@ -22,7 +22,8 @@ const guardPause = 2 * time.Millisecond
 //
 // A guest whose QEMU has ended by itself since then needs no guard: all that it was is at
 // the destination. An error says that the guest does not stand still here, that somebody
-// ended it, or that the daemon is not the one that Perform had, so that it may have run.
+// ended or changed it, or that the daemon is not the one that Perform had, so that it may
+// have run.
 func (o *Outgoing) Guard(ctx context.Context) error {
 	leave, err := o.enter(ctx)
 	if err != nil {
