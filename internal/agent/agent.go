@@ -19,6 +19,7 @@ import (
 	"drover/internal/move"
 	"drover/internal/seed"
 	"drover/internal/settings"
+	"drover/internal/storage"
 	"drover/internal/store"
 	"drover/internal/stream"
 	"drover/internal/virt"
@@ -122,7 +123,8 @@ func serve(ctx context.Context, o Options, journal *store.Store, kerberos *krb.H
 		})
 	server, err := api.NewServer(api.Options{
 		Host: cfg.Host, Version: o.Version, Acceptor: acceptor{kerberos, roles}, LocalMapper: localMapper(cfg.Host, roles, cfg.LocalUsers),
-		Backend: &backend{cfg: cfg, version: o.Version, virt: local, kerberos: kerberos, reasons: reasons, moves: moves, store: journal, listener: listener, settings: kept, events: events, seeds: disks.seeds, log: o.Log,
+		Backend: &backend{cfg: cfg, version: o.Version, virt: local, kerberos: kerberos, reasons: reasons, moves: moves, store: journal, listener: listener, settings: kept, events: events, seeds: disks.seeds,
+			roots: storage.NewWatch(cfg.Storage.Roots), log: o.Log,
 			connector: connector, looks: make(chan struct{}, looksAtATime)},
 		TLS: &tls.Config{Certificates: []tls.Certificate{identity.Certificate()}},
 		Now: o.Now, Listen: cfg.API.Listen, Socket: cfg.API.Socket, Log: o.Log, Registry: registry, Refused: events.requestRefused,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"drover/internal/krb"
 	"drover/internal/move"
 	"drover/internal/seed"
+	"drover/internal/storage"
 	"drover/internal/store"
 	"drover/internal/stream"
 	"drover/internal/virt"
@@ -34,6 +36,7 @@ type backend struct {
 	settings *settingsKeeper
 	events   *recorder
 	seeds    *seed.Shelf
+	roots    *storage.Watch
 	log      *slog.Logger
 	// connector and looks are for ProbeNetwork; looks bounds how many go on at a time.
 	connector *connector
@@ -50,7 +53,8 @@ func (b *backend) Host(ctx context.Context, c api.Caller) (api.HostInfo, error) 
 	return api.HostInfo{
 		Host: b.cfg.Host, UUID: f.UUID, Version: b.version, Account: strings.TrimSuffix(b.kerberos.Account(), "@"+b.kerberos.Realm()), Realm: b.kerberos.Realm(),
 		LibvirtVersion: f.LibvirtVersion, QEMUVersion: f.QEMUVersion, MemoryBytes: f.MemoryTotal, MemoryAvailable: f.MemoryAvailable,
-		StorageRoots: b.cfg.Storage.Roots, Caller: c.Info(),
+		StorageRoots: b.cfg.Storage.Roots, Storage: b.storageRoots(ctx), KVM: slices.Contains(f.DomainTypes, "kvm"),
+		Machine: machineID(machineIDFile), TimeZone: timeZone(localtimeFile, time.Now()), Caller: c.Info(),
 		Migration: api.MigrationInfo{Settings: b.settings.get(), Addresses: b.listener.Addrs(),
 			Running: api.Running{Migrations: migrations, StorageMigrations: storage, Queued: queued}},
 	}, nil

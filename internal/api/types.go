@@ -31,8 +31,27 @@ type HostInfo struct {
 	MemoryBytes     uint64        `json:"memory_bytes"`
 	MemoryAvailable uint64        `json:"memory_available_bytes"`
 	StorageRoots    []string      `json:"storage_roots"`
+	Storage         []StorageRoot `json:"storage" doc:"the same directories, as they are at present"`
+	KVM             bool          `json:"kvm" doc:"libvirt can run VMs with KVM here"`
+	Machine         string        `json:"machine_id,omitempty" doc:"from /etc/machine-id, by which nothing else than equal ones can be told"`
+	TimeZone        TimeZone      `json:"time_zone"`
 	Migration       MigrationInfo `json:"migration"`
 	Caller          CallerInfo    `json:"caller" doc:"who the host takes the caller for"`
+}
+
+// StorageRoot is a directory under which disks of VMs may lie. Sizes in bytes.
+type StorageRoot struct {
+	Path       string `json:"path"`
+	TotalBytes uint64 `json:"total_bytes"`
+	FreeBytes  uint64 `json:"free_bytes"`
+	Problem    string `json:"problem,omitempty" doc:"why no disk can be made there, e.g. does not exist"`
+}
+
+// TimeZone is a host's. Two with equal offsets have the same clock on the wall.
+type TimeZone struct {
+	Name   string `json:"name,omitempty" doc:"e.g. Europe/Berlin; empty when the host has a file without a name"`
+	Winter int    `json:"january_minutes" doc:"minutes east of UTC on 1 January of this year"`
+	Summer int    `json:"july_minutes" doc:"the same on 1 July"`
 }
 
 // MigrationInfo is a host's live migration settings, and where it listens.

@@ -17,7 +17,7 @@ type doctorOptions struct {
 	directory                         directoryFlags
 	pairs                             []string
 	operator, explain, report, saveTo string
-	vm, event                         string
+	vm, event, template               string
 	fix, yes                          bool
 	page                              *pageFile // of report, once it is open
 }
@@ -46,6 +46,9 @@ With --from-event the look begins with an entry of a host's event log, by the nu
 that "drover events" shows as SEQ: of the host that is named, or of this one. Which
 hosts, which operator and which VM it is about is taken from the entry.
 
+With --template the settings of each host are held against a file that "drover host
+export" has written, and what has drifted from it is told.
+
 With --fix the changes to delegation, service names and hosts' settings are
 shown, asked about, made, and looked at again. The rest needs a person.
 
@@ -58,11 +61,12 @@ was found.`,
   drover doctor --from-event 217 HV01
   drover doctor HV01 HV02 --report findings.html
   drover doctor HV01 HV02 --fix
+  drover doctor HV01 HV02 HV03 --template hosts.yaml
   drover doctor --explain 0x8009030E`,
 		RunE: p.verb(func(ctx context.Context, cmd *cobra.Command, args []string) error {
-			for _, name := range []string{"vm", "from-event"} {
+			for _, name := range []string{"vm", "from-event", "template"} {
 				if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "" { // a variable of a script that is empty
-					return misuse("--%s is empty; without it no VM is compared, and no event read", name)
+					return misuse("--%s is empty; without it no VM is compared, no event read, and no template", name)
 				}
 			}
 			return p.runDoctor(ctx, o, args)
@@ -74,6 +78,7 @@ was found.`,
 	f.StringArrayVar(&o.pairs, "pair", nil, "look at the `direction` SOURCE:DESTINATION; may be repeated")
 	f.StringVar(&o.vm, "vm", "", "compare the VM of this `name` or UUID, too, between the hosts; without a host, from the one that has it")
 	f.StringVar(&o.event, "from-event", "", "look for the cause of an entry of the event log, by its `number` (SEQ of \"drover events\")")
+	f.StringVar(&o.template, "template", "", "also hold the hosts' settings against the `FILE` that \"drover host export\" has written")
 	f.StringVar(&o.operator, "operator", "", "`principal` who moves (default: you)")
 	f.StringVar(&o.explain, "explain", "", "explain a `text` instead: a code, a number or a message that somebody saw")
 	f.StringVar(&o.report, "report", "", "also write a page to hand on to `FILE`, HTML that needs nothing else")
@@ -86,8 +91,8 @@ was found.`,
 
 func (p *program) runDoctor(ctx context.Context, o doctorOptions, args []string) error {
 	if o.explain != "" {
-		if len(args) > 0 || len(o.pairs) > 0 || o.fix || o.report+o.vm+o.event != "" {
-			return misuse("--explain is about a text, and goes with no host, --vm, --from-event, --fix or --report")
+		if len(args) > 0 || len(o.pairs) > 0 || o.fix || o.report+o.vm+o.event+o.template != "" {
+			return misuse("--explain is about a text, and goes with no host, --vm, --from-event, --template, --fix or --report")
 		}
 		return p.explainText(o.explain)
 	}
@@ -100,6 +105,13 @@ func (p *program) runDoctor(ctx context.Context, o doctorOptions, args []string)
 	}
 	if err != nil {
 		return err
+	}
+	if o.template != "" {
+		ch, err := p.readTemplate(o.template)
+		if err != nil {
+			return err
+		}
+		q.Template = &doctor.Template{File: o.template, Settings: ch}
 	}
 	if o.page, err = openPage(o.report); err != nil {
 		return err

@@ -120,7 +120,11 @@ func (p *program) agentFor(ctx context.Context, d *doctor.Doctor, host string) (
 		return doctor.Agent{}, err
 	}
 	a := doctor.Agent{Host: h.Host, Version: h.Version, Settings: h.Migration.Settings, Addresses: h.Migration.Addresses,
-		Moves: h.Migration.Running.Migrations, StorageMoves: h.Migration.Running.StorageMigrations, Local: local}
+		Moves: h.Migration.Running.Migrations, StorageMoves: h.Migration.Running.StorageMigrations, Local: local,
+		UUID: h.UUID, MachineID: h.Machine, LibvirtVersion: h.LibvirtVersion, QEMUVersion: h.QEMUVersion, KVM: h.KVM, TimeZone: doctor.TimeZone(h.TimeZone)}
+	for _, r := range h.Storage {
+		a.Roots = append(a.Roots, doctor.Root{Path: r.Path, Total: r.TotalBytes, Free: r.FreeBytes, Problem: r.Problem})
+	}
 	for _, r := range h.Caller.Roles {
 		a.Roles = append(a.Roles, string(r))
 	}

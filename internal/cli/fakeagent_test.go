@@ -251,7 +251,9 @@ func (f *fakeAgent) Host(_ context.Context, c api.Caller) (api.HostInfo, error) 
 	f.change(func() { kept = f.settingsNow() })
 	return api.HostInfo{
 		Host: f.host, UUID: "0a1b2c3d-0000-4000-8000-00000000000a", Version: "0.1.0", Account: f.host + "$", Realm: "LAB.DROVER.TEST",
-		LibvirtVersion: "9.0.0", QEMUVersion: "7.2.22", MemoryBytes: 64 * gib, MemoryAvailable: 48 * gib, StorageRoots: []string{"/srv/vms"},
+		LibvirtVersion: "9.0.0", QEMUVersion: "7.2.22", MemoryBytes: 64 * gib, MemoryAvailable: 48 * gib, StorageRoots: []string{"/srv/vms", "/srv/old"},
+		Storage: []api.StorageRoot{{Path: "/srv/vms", TotalBytes: 2000 * gib, FreeBytes: 1200 * gib}, {Path: "/srv/old", Problem: "does not exist"}},
+		KVM:     true, TimeZone: api.TimeZone{Name: "Europe/Berlin", Winter: 60, Summer: 120},
 		Migration: api.MigrationInfo{Settings: kept, Addresses: []netip.AddrPort{netip.MustParseAddrPort("192.168.10.1:6600")}},
 		Caller:    c.Info(),
 	}, f.refusal("host")

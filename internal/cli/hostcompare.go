@@ -9,7 +9,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"drover/internal/api"
+	"drover/internal/doctor"
 	"drover/internal/finding"
+	"drover/internal/settings"
 )
 
 // hostComparison is hosts side by side.
@@ -102,7 +104,8 @@ func hostValues(h api.HostInfo) (out [][2]string) {
 		out = append(out, [2]string{v.Setting, v.Value})
 	}
 	return append(out, [2]string{"storage_roots", strings.Join(h.StorageRoots, " ")}, [2]string{"version", h.Version},
-		[2]string{"libvirt_version", h.LibvirtVersion}, [2]string{"qemu_version", h.QEMUVersion})
+		[2]string{"libvirt_version", h.LibvirtVersion}, [2]string{"qemu_version", h.QEMUVersion},
+		[2]string{"kvm", settings.Switch(h.KVM)}, [2]string{"time_zone", doctor.TimeZone{Winter: h.TimeZone.Winter, Summer: h.TimeZone.Summer}.String()})
 }
 
 func (p *program) printHostComparison(c hostComparison) error {

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"drover/internal/api"
+	"drover/internal/doctor"
 	"drover/internal/settings"
 )
 
@@ -40,7 +41,15 @@ func printHost(w io.Writer, h api.HostInfo) error {
 	s.add("account", "%s", strings.TrimSuffix(h.Account+"@"+h.Realm, "@"))
 	s.add("versions", "drover %s, libvirt %s, QEMU %s", h.Version, h.LibvirtVersion, h.QEMUVersion)
 	s.add("memory", "%s of %s available", size(h.MemoryAvailable), size(h.MemoryBytes))
-	s.add("storage", "%s", strings.Join(h.StorageRoots, ", "))
+	for _, r := range h.Storage {
+		if r.Problem != "" {
+			s.add("storage", "%s %s", r.Path, r.Problem)
+			continue
+		}
+		s.add("storage", "%s, %s of %s free", r.Path, size(r.FreeBytes), size(r.TotalBytes))
+	}
+	s.add("kvm", "%s", map[bool]string{true: "yes", false: "no: VMs are emulated"}[h.KVM])
+	s.add("time zone", "%s", doctor.TimeZone(h.TimeZone))
 	addMigration(&s, h.Migration)
 	s.add("you are", "%s", callerText(h.Caller))
 	return s.print(w)

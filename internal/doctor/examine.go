@@ -77,6 +77,13 @@ type Agent struct {
 	Moves, StorageMoves int
 	Roles               []string // of the caller
 	Local               bool     // asked by the local socket, where roles are others
+	// UUID is the host's in libvirt, MachineID what tells machines apart; "" when an
+	// agent does not tell, as the versions are.
+	UUID, MachineID             string
+	LibvirtVersion, QEMUVersion string
+	KVM                         bool // libvirt can use it
+	TimeZone                    TimeZone
+	Roots                       []Root
 	// Adapters are its network interfaces, none when it does not tell.
 	Adapters []Adapter
 }

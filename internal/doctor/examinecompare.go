@@ -15,14 +15,19 @@ func noMove(value string) bool {
 // hostSet are the commands that give a host's setting a value, and the one it had. An
 // agent that was asked by the local socket is asked so again: nobody has a ticket.
 func hostSet(h *seenHost, flag, value, was string) func(*finding.Finding) {
-	line := func(v string) []finding.Command {
+	return hostSetAll(h, " --"+flag+" "+value, " --"+flag+" "+was)
+}
+
+// hostSetAll is the same for several settings, as options with a blank before each.
+func hostSetAll(h *seenHost, options, were string) func(*finding.Finding) {
+	line := func(options string) []finding.Command {
 		where := " --host " + h.reachable()
 		if h.agent != nil && h.agent.Local {
 			where = ""
 		}
-		return []finding.Command{{Tool: finding.Drover, Line: "drover host set" + where + " --" + flag + " " + v}}
+		return []finding.Command{{Tool: finding.Drover, Line: "drover host set" + where + options}}
 	}
-	return cure("at once", line(value), line(was))
+	return cure("at once", line(options), line(were))
 }
 
 // reachable is the name under which a host is called.

@@ -104,6 +104,7 @@ func TestSingleAddressesMayHaveANetworkInCommon(t *testing.T) {
 	}{{"10.0.0.11/32", "10.0.0.12/32", 0}, {"10.0.0.11/32", "10.0.0.0/24", 0}, {"10.0.0.0/24", "fd00::1/128", 0}, {"10.0.0.0/24", "10.0.1.0/24", 2}} {
 		x := withAgents(only(c.a), only(c.b))
 		x.compareHosts(t.Context())
+		x.notChecked = slices.DeleteFunc(x.notChecked, func(n Check) bool { return n.Area != AreaNetwork })
 		if len(x.found) != c.found || c.a == "10.0.0.11/32" && c.b != "10.0.0.0/24" && len(x.notChecked) != 2 {
 			t.Errorf("%s and %s: %q, %+v", c.a, c.b, toldWith(x), x.notChecked)
 		}

@@ -205,6 +205,9 @@ func (x *examination) judgeAgent(ctx context.Context, h *seenHost) {
 	}
 	x.judgeNetworks(ctx, h, from)
 	x.judgeRoles(h)
+	x.judgeRoots(h)
+	x.judgeVersions(h)
+	x.judgeTemplate(h)
 }
 
 // isEnd says that the host is the source, or else the destination, of a direction of
@@ -363,6 +366,7 @@ func (x *examination) compareHosts(context.Context) {
 			h.Name+" has "+have, "their agents", aboutHost(h))
 	})
 	x.commonNetworks()
+	x.compareMachines(with)
 	x.roles()
 }
 

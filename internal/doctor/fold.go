@@ -99,6 +99,8 @@ var relations = []relation{
 	{fault.PortFiltered, sameHost, []fault.Code{fault.AgentUnreachable, fault.MigrationPort, fault.NotChecked}},
 	{fault.AgentHangs, sameHost, []fault.Code{fault.AgentUnreachable, fault.MigrationPort, fault.NotChecked, fault.PeerSilent, fault.Deadline}},
 	{fault.AgentUnreachable, sameHost, []fault.Code{fault.MigrationPort, fault.NotChecked}},
+	{fault.HypervisorDown, sameHost, withRefusals(fault.MigrationPort)},
+	{fault.SettingsDrifted, sameHost, []fault.Code{fault.PerformanceDiffers, fault.AnyNetworkDiffers}},
 	{fault.RouteAsymmetric, sameHost, []fault.Code{fault.MigrationPort, fault.PathMTU}},
 }
 

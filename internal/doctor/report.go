@@ -5,6 +5,7 @@ import (
 
 	"drover/internal/delegation"
 	"drover/internal/finding"
+	"drover/internal/settings"
 )
 
 // Question is what the doctor is asked.
@@ -18,10 +19,19 @@ type Question struct {
 	// VM is compared between the hosts, in the directions that begin where it is; "" for
 	// none. Without Hosts and Pairs, those are all directions from there.
 	VM string
+	// Template is what the hosts' settings are held against; nil for nothing.
+	Template *Template
 	// Origin is the event that the question was made from; nil for none.
 	Origin *Origin
 	// Progress is told what is looked at next, from any goroutine; it may be nil.
 	Progress func(step string)
+}
+
+// Template is settings that hosts ought to have, from a file that `drover host export`
+// has written.
+type Template struct {
+	File     string
+	Settings settings.Change
 }
 
 // Area is the part of the world that a check looks at.

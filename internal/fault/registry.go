@@ -30,7 +30,7 @@ func All() []Entry {
 	return out
 }
 
-var registry = index(general, auth, hosts, machines, transfer, directoryCodes, findingCodes, settingsCodes, doctorCodes, networkCodes)
+var registry = index(general, auth, hosts, machines, transfer, directoryCodes, findingCodes, settingsCodes, doctorCodes, networkCodes, alikeCodes)
 
 func index(groups ...[]Entry) map[Code]Entry {
 	m := make(map[Code]Entry)

@@ -60,10 +60,21 @@ func CheckVersions(host, libvirt, qemu string, r record.Request) error {
 	return CheckParallel(host, libvirt, qemu)
 }
 
+// CheckOldest refuses a host whose libvirt or QEMU is older than any that Drover is
+// tried with: those of Debian 12.
+func CheckOldest(host, libvirt, qemu string) error {
+	return checkVersions(host, "Drover", [...]requirement{{"libvirt", libvirt, "9.0.0"}, {"QEMU", qemu, "7.2.0"}})
+}
+
 // CheckParallel refuses a host that has no parallel memory connections.
 func CheckParallel(host, libvirt, qemu string) error {
-	const feature = "parallel memory connections (--connections)"
-	for _, v := range []struct{ program, have, need string }{{"libvirt", libvirt, "5.2.0"}, {"QEMU", qemu, "4.0.0"}} {
+	return checkVersions(host, "parallel memory connections (--connections)", [...]requirement{{"libvirt", libvirt, "5.2.0"}, {"QEMU", qemu, "4.0.0"}})
+}
+
+type requirement struct{ program, have, need string }
+
+func checkVersions(host, feature string, needed [2]requirement) error {
+	for _, v := range needed {
 		if older(v.have, v.need) {
 			return fault.New(fault.VersionTooOld, host, "program", v.program, "have", v.have, "feature", feature, "need", v.need)
 		}

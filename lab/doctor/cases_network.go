@@ -156,12 +156,12 @@ func set(name string, want fault.Code, change settings.Change, with ...fault.Cod
 	d := settings.Default()
 	usual := lab.AgentSettings()
 	usual.MaximumMigrations, usual.MaximumStorageMigrations = &d.MaximumMigrations, &d.MaximumStorageMigrations
-	usual.Authentication, usual.Performance, usual.Encryption = &d.Authentication, &d.Performance, &d.Encryption
+	usual.Authentication, usual.Performance, usual.Encryption, usual.AnyNetwork = &d.Authentication, &d.Performance, &d.Encryption, &d.AnyNetwork
 	return Case{Name: "settings: " + name, Want: want, On: lab.HV02, With: with, Break: put(change), Restore: put(usual)}
 }
 
 func settingsCases() []Case {
-	off, zero := false, 0
+	d, off, zero := settings.Default(), false, 0
 	credSSP, plain := settings.CredSSP, settings.TCPIP
 	elsewhere := []settings.Network{{Subnet: netip.MustParsePrefix("172.16.9.0/24")}}
 	second := []settings.Network{{Subnet: netip.MustParsePrefix(lab.Migration2.Subnet())}}
@@ -169,7 +169,13 @@ func settingsCases() []Case {
 	unbound.Person = "which network the hosts share, an administrator knows"
 	apart := set("no common migration network", fault.NoCommonNetwork, settings.Change{Networks: &second})
 	apart.On, apart.Person = "", "which network the hosts are to use, an administrator decides"
+	on, seven := true, 7
+	drifted := set("drifted from the template", fault.SettingsDrifted, settings.Change{MaximumMigrations: &seven})
+	const file = "/tmp/template.yaml"
+	drifted.Args, drifted.Break = []string{"--template", file}, all(shell(lab.MGMT, "printf 'maximum_migrations: %d\n' > %s", d.MaximumMigrations, file), drifted.Break)
 	return []Case{
+		drifted,
+		set("any network on one host", fault.AnyNetworkDiffers, settings.Change{AnyNetwork: &on}),
 		set("incoming disabled", fault.MigrationDisabled, settings.Change{Incoming: &off}),
 		set("outgoing disabled", fault.MigrationDisabled, settings.Change{Outgoing: &off}),
 		set("authentication differs", fault.AuthenticationDiffers, settings.Change{Authentication: &credSSP}),

@@ -37,7 +37,7 @@ type Case struct {
 // Cases are all of them.
 func Cases() []Case {
 	var out []Case
-	for _, some := range [][]Case{serviceNames(), delegation(), accounts(), operators(), kerberos(), names(), network(), between(), settingsCases(), agents()} {
+	for _, some := range [][]Case{serviceNames(), delegation(), accounts(), operators(), kerberos(), names(), network(), between(), settingsCases(), agents(), machines()} {
 		out = append(out, some...)
 	}
 	for i := range out {

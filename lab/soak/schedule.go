@@ -26,9 +26,9 @@ type VM struct {
 // one of them writes to its memory as fast as an emulated processor lets it.
 func VMs() []VM {
 	return []VM{
-		{Name: "SOAK01", Home: lab.HV01, MemoryMiB: 48, WriteMiB: 4, DiskMiB: 48},
-		{Name: "SOAK02", Home: lab.HV02, MemoryMiB: 48, WriteMiB: 12, DiskMiB: 32},
-		{Name: "SOAK03", Home: lab.HV03, MemoryMiB: 32, WriteMiB: 2, DiskMiB: 32, Shared: true},
+		{Name: "SOAK01", Home: lab.HV01, MemoryMiB: 48, WriteMiB: 4, DiskMiB: 16},
+		{Name: "SOAK02", Home: lab.HV02, MemoryMiB: 48, WriteMiB: 12, DiskMiB: 12},
+		{Name: "SOAK03", Home: lab.HV03, MemoryMiB: 32, WriteMiB: 2, DiskMiB: 12, Shared: true},
 	}
 }
 
