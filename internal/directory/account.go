@@ -39,7 +39,7 @@ const (
 
 var accountAttributes = []string{"sAMAccountName", "dNSHostName", "objectSid", "userAccountControl", "msDS-KeyVersionNumber",
 	AttributeServiceNames, AttributeDelegateTo, AttributeActOnBehalf,
-	AttributeEncryptionTypes, "objectClass", "memberOf", "primaryGroupID", "uSNChanged"}
+	AttributeEncryptionTypes, "objectClass", "memberOf", "primaryGroupID", "uSNChanged", "operatingSystem"}
 
 // ErrNotFound means that no account has the name.
 var ErrNotFound = errors.New("no such account in the directory")
@@ -66,6 +66,9 @@ type Account struct {
 	// Protected says that the account is in Protected Users, directly or through
 	// other groups.
 	Protected bool
+	// OperatingSystem is what a machine has written into its account, e.g. Windows Server
+	// 2025 Datacenter; mostly "" for others than Windows.
+	OperatingSystem string
 	// Hidden says that the caller may not read userAccountControl, which a hardened
 	// Windows directory does not show everybody of users; Flags is 0 then.
 	Hidden bool
@@ -82,6 +85,9 @@ const (
 	User           AccountClass = "user"
 	ManagedService AccountClass = "managed-service-account"
 )
+
+// Windows goes by what the machine has written into its account when it joined.
+func (a Account) Windows() bool { return strings.HasPrefix(a.OperatingSystem, "Windows") }
 
 // ResourceBased says that ActOnBehalf is set.
 func (a Account) ResourceBased() bool { return len(a.ActOnBehalf) > 0 }
@@ -109,7 +115,8 @@ func parseAccount(e *ldap.Entry) (Account, error) {
 	a := Account{DN: e.DN, Name: e.GetAttributeValue("sAMAccountName"), DNSHostName: e.GetAttributeValue("dNSHostName"),
 		ServiceNames: e.GetAttributeValues(AttributeServiceNames), DelegateTo: e.GetAttributeValues(AttributeDelegateTo),
 		ActOnBehalf: e.GetRawAttributeValue(AttributeActOnBehalf), MemberOf: e.GetAttributeValues("memberOf"),
-		Class: classOf(e.GetAttributeValues("objectClass")), USN: usnOf(e)}
+		OperatingSystem: e.GetAttributeValue("operatingSystem"),
+		Class:           classOf(e.GetAttributeValues("objectClass")), USN: usnOf(e)}
 	var err error
 	if a.SID, err = sidString(e.GetRawAttributeValue("objectSid")); err != nil {
 		return a, fmt.Errorf("%s: %w", e.DN, err)

@@ -26,12 +26,12 @@ func TestAccountFilterEscapes(t *testing.T) {
 func TestParseAccount(t *testing.T) {
 	sid := string([]byte{1, 5, 0, 0, 0, 0, 0, 5, 21, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 0x50, 4, 0, 0})
 	attrs := map[string][]string{"sAMAccountName": {"HV01$"}, "objectSid": {sid}, "userAccountControl": {"17829888"},
-		"msDS-KeyVersionNumber": {"3"}, AttributeDelegateTo: {"cifs/HV02"}, AttributeActOnBehalf: {"x"}}
+		"msDS-KeyVersionNumber": {"3"}, AttributeDelegateTo: {"cifs/HV02"}, AttributeActOnBehalf: {"x"}, "operatingSystem": {"Windows Server 2025 Datacenter"}}
 	a, err := parseAccount(ldap.NewEntry("CN=HV01", attrs))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a.SID != "S-1-5-21-1-2-3-1104" || !a.AnyProtocol() || !a.Sensitive() || a.Disabled() || a.KeyVersion != 3 || !a.ResourceBased() || a.DelegateTo[0] != "cifs/HV02" {
+	if a.SID != "S-1-5-21-1-2-3-1104" || !a.AnyProtocol() || !a.Sensitive() || a.Disabled() || a.KeyVersion != 3 || !a.ResourceBased() || a.DelegateTo[0] != "cifs/HV02" || !a.Windows() {
 		t.Errorf("%+v", a)
 	}
 	for name, v := range map[string]string{"objectSid": sid[:9], "userAccountControl": "x"} {

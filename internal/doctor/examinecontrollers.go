@@ -185,10 +185,8 @@ func (x *examination) lookAtControllers(ctx context.Context) {
 		index[i] = i
 	}
 	each(index, func(i int) {
-		c := &x.controllers[i]
-		c.kerberos, c.works = x.kerberosOf(ctx, c.name, c.addrs[0])
-		c.ldap = x.Machine.Port(ctx, c.addrs[0], portLDAP)
-		x.did(AreaKerberos, what, c.name)
+		x.lookAtController(ctx, &x.controllers[i])
+		x.did(AreaKerberos, what, x.controllers[i].name)
 	})
 	x.judgeControllers()
 	x.judgeLDAP()
@@ -325,7 +323,8 @@ func (x *examination) operatorKeys(name string, a krb.KDCAnswer) {
 		"of the encryption types that it offers for the account none is AES", name, func(f *finding.Finding) { f.Attribute = directory.AttributeEncryptionTypes },
 		cure("with the operator's next ticket (kinit)"+x.elsewhere(), []finding.Command{
 			{Tool: finding.PowerShell, Line: "Set-ADUser -Identity " + finding.Quote(finding.PowerShell, user) + " -KerberosEncryptionType AES128,AES256"},
-			shell("net ads enctypes set %s 24 -U Administrator", user)}, nil))
+			{Tool: finding.PowerShell, Line: "Set-ADAccountPassword -Identity " + finding.Quote(finding.PowerShell, user) + " -Reset"},
+			shell("net ads enctypes set %s 24 -U Administrator", user), shell("net ads password %s -U Administrator", user)}, nil))
 }
 
 // ldapService names the port for people.

@@ -41,7 +41,7 @@ func (x *examination) lookAtPorts(ctx context.Context, h *seenHost) {
 	case !alive:
 		x.tell(finding.Error, h.FQDN, fault.New(fault.HostSilent, "", "addresses", joinAddrs(addrs), "name", h.FQDN, "reason", first.Detail),
 			"no port of those that hosts have answers", here(x.Here), aboutHost(h), firewall)
-	case x.isWindows(ctx, h):
+	case h.account != nil && h.account.Windows():
 		x.hyperV(ctx, h, addrs[0])
 	default:
 		x.port(finding.Error, h, h.FQDN, first, "the agent's management port", "systemctl status droverd")
@@ -83,17 +83,6 @@ func (x *examination) hostClock(h *seenHost) {
 		}
 		return
 	}
-}
-
-// isWindows goes by what the host has written into its account when it joined.
-func (x *examination) isWindows(ctx context.Context, h *seenHost) bool {
-	if x.dir == nil || h.account == nil {
-		return false
-	}
-	ctx, cancel := context.WithTimeout(ctx, x.agentWait())
-	defer cancel()
-	e, err := x.dir.Read(ctx, h.DN, "operatingSystem")
-	return err == nil && slices.ContainsFunc(e.Strings("operatingSystem"), func(s string) bool { return strings.HasPrefix(s, "Windows") })
 }
 
 // hyperV: a Windows host has no agent, and takes migrations on every address unless

@@ -141,6 +141,11 @@ func (x *examination) nameMissing(h *seenHost, name string, servers []string) {
 // record adds an address record, or else takes it away.
 func (x *examination) record(h *seenHost, add bool, a netip.Addr) []finding.Command {
 	zone, label := x.zone(h)
+	return x.recordIn(zone, label, add, a)
+}
+
+// recordIn are the same commands for any label of a zone.
+func (x *examination) recordIn(zone, label string, add bool, a netip.Addr) []finding.Command {
 	kind := "A"
 	if a.Is6() {
 		kind = "AAAA"

@@ -159,6 +159,8 @@ func operators() []Case {
 			Break: all(sambaToolLocal("domain", "passwordsettings", "set", "--account-lockout-threshold=2"),
 				shell(lab.MGMT, "for i in 1 2 3 4; do echo wrong | kinit -c /tmp/krb5cc_wrong %s@%s; done; true", lab.UserOperator, lab.Realm)),
 			Restore: all(sambaToolLocal("domain", "passwordsettings", "set", "--account-lockout-threshold=0"), sambaToolLocal("user", "unlock", lab.UserOperator))},
+		{Name: "operator: no AES key", As: admin, Args: asAdmin, Want: fault.OperatorWithoutAES, On: lab.UserOperator, Break: below(operator, "delete: supplementalCredentials"),
+			Restore: func(ctx context.Context, w *World) error { return w.dir().SetPassword(ctx, operator, lab.UserPassword) }, Person: "the password is the operator's"},
 		{Name: "operator: has no ticket", KeepTicket: true, Want: fault.NoTicket, On: lab.MGMT, Break: shell(lab.MGMT, "kdestroy -q -c %s", cache(lab.UserOperator)),
 			Restore: signIn(lab.UserOperator), Person: "the password is the operator's"},
 		{Name: "operator: in no role group", Want: fault.RoleMissing, Person: "which group gives the role, drover.yaml on the host says",

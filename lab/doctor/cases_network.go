@@ -48,6 +48,8 @@ func kerberos() []Case {
 		{Name: "controller: Kerberos does not answer", Want: fault.KDCUnreachable, KeepTicket: true, Break: all(drop88, drop88UDP), Restore: all(pass88, pass88UDP), Person: "a firewall is not the doctor's"},
 		{Name: "controller: Kerberos over UDP only", Want: fault.KDCWithoutTCP, KeepTicket: true, Break: drop88, Restore: pass88, Person: "a firewall is not the doctor's"},
 		{Name: "controller: LDAP does not answer", Want: fault.PortFiltered, KeepTicket: true, Break: drop389, Restore: pass389, Person: "a firewall is not the doctor's"},
+		{Name: "controller: an old address besides", Want: fault.DNSAddressExtra, On: "dc1", Break: address("add", "dc1", unused),
+			Restore: shell(lab.DC1, "samba-tool dns delete dc1 %s dc1 A %s -U '%s' || true", lab.Domain, unused, administrator)},
 		{Name: "service record: Kerberos missing", Want: fault.DNSServiceMissing, Break: srv("delete", "_kerberos._tcp", "88"), Restore: srv("add", "_kerberos._tcp", "88"), Person: byRestart},
 		{Name: "service record: LDAP missing", Want: fault.DNSServiceMissing, Break: msdcs("delete"), Restore: msdcs("add"), Person: byRestart},
 		{Name: "service record: of a controller that is gone", Want: fault.DNSServiceStale,
