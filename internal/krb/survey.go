@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/go-krb5/krb5/iana/errorcode"
+	"github.com/go-krb5/krb5/iana/etypeID"
 	"github.com/go-krb5/krb5/iana/flags"
 	"github.com/go-krb5/krb5/iana/nametype"
 	"github.com/go-krb5/krb5/iana/patype"
@@ -94,6 +96,9 @@ func AskKDC(ctx context.Context, network, address, realm, account string, now fu
 	req.PVNO, req.MsgType = 5, 10
 	req.ReqBody = c.body([]int{flags.Forwardable}, types.PrincipalName{NameType: nametype.KRB_NT_SRV_INST, NameString: []string{"krbtgt", realm}})
 	req.ReqBody.CName = types.PrincipalName{NameType: nametype.KRB_NT_PRINCIPAL, NameString: []string{account}}
+	// A KDC names keys of the types that are asked for. Samba 4.17, asked for AES only,
+	// names none for an account that has RC4 alone.
+	req.ReqBody.EType = append(slices.Clone(requestEtypes), etypeID.RC4_HMAC)
 	b, err := req.Marshal()
 	if err != nil {
 		return KDCAnswer{}, fmt.Errorf("AS: %w", err)

@@ -12,7 +12,7 @@ import (
 // ofEachKind are some of the cases that `make doctor-matrix` runs all of.
 var ofEachKind = regexp.MustCompile(`^(service names: escaped twin missing|service names: twice, on a disabled account|delegation: only short names|` +
 	`delegation: on a user's account|account: disabled|key: older than the directory's|operator: sensitive|clock: controller ten minutes ahead|` +
-	`service record: LDAP missing|realm: hosts assigned to another|names: the address of another host|names: hosts file overrides|` +
+	`service record: LDAP missing|realm: hosts assigned to another|operator: no AES key|host: UUID of another one|host: storage is not mounted|controller: an old address besides|names: the address of another host|names: hosts file overrides|` +
 	`network: 6601 filtered|network: agent hangs|network: 6600 refused|between: large packets to one host get lost|between: route by the management network|settings: authentication differs)$`)
 
 // TestDoctor breaks one thing after the other; the doctor names it and nothing else, and
