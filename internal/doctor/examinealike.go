@@ -9,8 +9,8 @@ import (
 
 	"drover/internal/fault"
 	"drover/internal/finding"
-	"drover/internal/plan"
 	"drover/internal/settings"
+	"drover/internal/version"
 )
 
 // Root is a directory under which a host keeps disks. Sizes in bytes.
@@ -123,14 +123,24 @@ func flagsFor(setting, value string) string {
 	return " --" + flag + " " + value
 }
 
-// judgeVersions refuses what is older than anything that Drover is tried with.
+// What Drover is tried with at the least is Debian 12's.
+const (
+	oldestLibvirt = "9.0.0"
+	oldestQEMU    = "7.2.0"
+)
+
+// judgeVersions tells of what is older than anything that Drover is tried with.
 func (x *examination) judgeVersions(h *seenHost) {
-	if h.agent.LibvirtVersion == "" {
+	a := h.agent
+	if a.LibvirtVersion == "" {
 		return
 	}
 	x.did(AreaHost, "libvirt and QEMU", h.Name)
-	if err := plan.CheckOldest(h.Name, h.agent.LibvirtVersion, h.agent.QEMUVersion); err != nil {
-		x.tell(finding.Error, h.Name, fault.From(err), "libvirt "+h.agent.LibvirtVersion+", QEMU "+h.agent.QEMUVersion, "the agent of "+h.Name, aboutHost(h))
+	for _, v := range []struct{ program, have, need string }{{"libvirt", a.LibvirtVersion, oldestLibvirt}, {"QEMU", a.QEMUVersion, oldestQEMU}} {
+		if version.Older(v.have, v.need) {
+			x.tell(finding.Error, h.Name, fault.New(fault.VersionTooOld, h.Name, "program", v.program, "have", v.have, "feature", "Drover", "need", v.need),
+				"libvirt "+a.LibvirtVersion+", QEMU "+a.QEMUVersion, "the agent of "+h.Name, aboutHost(h))
+		}
 	}
 }
 

@@ -3,12 +3,11 @@ package plan
 import (
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"drover/internal/fault"
 	"drover/internal/record"
+	"drover/internal/version"
 	"drover/internal/virt"
 	"drover/internal/wire"
 )
@@ -60,22 +59,11 @@ func CheckVersions(host, libvirt, qemu string, r record.Request) error {
 	return CheckParallel(host, libvirt, qemu)
 }
 
-// CheckOldest refuses a host whose libvirt or QEMU is older than any that Drover is
-// tried with: those of Debian 12.
-func CheckOldest(host, libvirt, qemu string) error {
-	return checkVersions(host, "Drover", [...]requirement{{"libvirt", libvirt, "9.0.0"}, {"QEMU", qemu, "7.2.0"}})
-}
-
 // CheckParallel refuses a host that has no parallel memory connections.
 func CheckParallel(host, libvirt, qemu string) error {
-	return checkVersions(host, "parallel memory connections (--connections)", [...]requirement{{"libvirt", libvirt, "5.2.0"}, {"QEMU", qemu, "4.0.0"}})
-}
-
-type requirement struct{ program, have, need string }
-
-func checkVersions(host, feature string, needed [2]requirement) error {
-	for _, v := range needed {
-		if older(v.have, v.need) {
+	const feature = "parallel memory connections (--connections)"
+	for _, v := range []struct{ program, have, need string }{{"libvirt", libvirt, "5.2.0"}, {"QEMU", qemu, "4.0.0"}} {
+		if version.Older(v.have, v.need) {
 			return fault.New(fault.VersionTooOld, host, "program", v.program, "have", v.have, "feature", feature, "need", v.need)
 		}
 	}
@@ -86,22 +74,5 @@ func checkVersions(host, feature string, needed [2]requirement) error {
 // (virt.Domain.Type) writes between two rounds over its memory, so that it is better sent
 // in few: emulated ones before QEMU 10.0, see docs/facts/libvirt.md.
 func LosesWrites(domainType, qemu string) bool {
-	return domainType == "qemu" && (qemu == "" || older(qemu, "10.0"))
-}
-
-// older is false where a version cannot be read: the host will say itself what it
-// cannot do.
-func older(have, need string) bool {
-	h, n := strings.Split(have, "."), strings.Split(need, ".")
-	for i := range min(len(h), len(n)) {
-		a, err := strconv.Atoi(h[i])
-		b, _ := strconv.Atoi(n[i])
-		if err != nil || a > b {
-			return false
-		}
-		if a < b {
-			return true
-		}
-	}
-	return false
+	return domainType == "qemu" && (qemu == "" || version.Older(qemu, "10.0"))
 }

@@ -69,15 +69,6 @@ func TestVersionsThatAreTooOldForWhatIsAsked(t *testing.T) {
 	}
 }
 
-func TestVersionsOlderThanAnyThatIsTried(t *testing.T) {
-	for _, c := range []struct {
-		libvirt, qemu string
-		code          fault.Code
-	}{{"9.0.0", "7.2.0", ""}, {"11.3.0", "10.0.2", ""}, {"8.10.0", "7.2.0", fault.VersionTooOld}, {"9.0.0", "7.1.9", fault.VersionTooOld}} {
-		wantCode(t, plan.CheckOldest("HV02", c.libvirt, c.qemu), c.code)
-	}
-}
-
 func TestAllObjectionsToASource(t *testing.T) {
 	d := virt.Domain{Name: "APP01", Job: "backup", Snapshots: 1, Disks: []virt.Disk{{Target: "vda", Device: "lun", Type: "block", Path: "/dev/x"}, {Target: "vdb", Device: "disk", Type: "file", Path: "/x", Format: "vmdk"}}}
 	if all := plan.Objections("HV01", d); len(all) != 5 {

@@ -1,4 +1,4 @@
-// Package version says which build this is.
+// Package version says which build this is, and which of two versions is older.
 package version
 
 import "runtime/debug"
