@@ -204,7 +204,7 @@ func (c *checker) checkHosts() {
 			}
 			c.report(a, fault.New(fault.HostWithoutAES, "", "account", a.Name, "values", value), func(x *finding.Finding) {
 				x.Attribute, x.Values = directory.AttributeEncryptionTypes, []string{value}
-				x.Fix = append(drover("drover host enroll"), c.cmd.AES(a.Name)...)
+				x.Fix, x.Undo = append(drover("drover host enroll"), c.cmd.AES(a.Name, a.EncryptionTypes)...), c.cmd.EncryptionTypes(asHost(a), a.EncryptionTypes)
 			})
 		}
 	}

@@ -205,19 +205,20 @@ func (c Commands) Enabled(account string, on bool) []finding.Command {
 	return powerShell("Disable-ADAccount -Identity %s", account)
 }
 
-// AES sets msDS-SupportedEncryptionTypes to AES128 and AES256, 24.
-func (c Commands) AES(account string) []finding.Command {
+// AES adds AES128 and AES256, 24, to the types of msDS-SupportedEncryptionTypes. PowerShell
+// leaves nothing else.
+func (c Commands) AES(account string, types uint32) []finding.Command {
 	if !c.samba {
 		return powerShell("Set-ADComputer -Identity %s -KerberosEncryptionType AES128,AES256", account)
 	}
 	if !typeable(account) {
 		return nil
 	}
-	return []finding.Command{{Tool: finding.Shell, Line: "net ads enctypes set " + finding.Quote(finding.Shell, account) + " 24 -U Administrator"}}
+	return []finding.Command{{Tool: finding.Shell, Line: fmt.Sprintf("net ads enctypes set %s %d -U Administrator", finding.Quote(finding.Shell, account), types|directory.EncryptionAES)}}
 }
 
-// encryptionTypes puts msDS-SupportedEncryptionTypes back to what it was.
-func (c Commands) encryptionTypes(h Host, types uint32) []finding.Command {
+// EncryptionTypes puts msDS-SupportedEncryptionTypes back to what it was.
+func (c Commands) EncryptionTypes(h Host, types uint32) []finding.Command {
 	switch {
 	case !typeable(h.Account, h.DN):
 		return nil

@@ -75,7 +75,7 @@ func withoutAES(p *Plan, h Host, types uint32) (finding.Finding, bool) {
 	f := newFinding(finding.Warning, h, directory.AttributeEncryptionTypes, fault.HostWithoutAES, "account", h.Account, "values", value)
 	f.Evidence = directory.AttributeEncryptionTypes + " is " + value
 	c := CommandsFor(p)
-	f.Fix, f.Undo = c.AES(h.Account), c.encryptionTypes(h, types)
+	f.Fix, f.Undo = c.AES(h.Account, types), c.EncryptionTypes(h, types)
 	return f, types&directory.EncryptionAES == 0
 }
 

@@ -195,6 +195,32 @@ func TestOneThingWrongIsOneFinding(t *testing.T) {
 	}
 }
 
+// A name is of one account at a time: whoever takes the cure of a misplaced one back has
+// to take it from its owner first.
+func TestMisplacedNameGoesBackInTheOrderThatControllersAllow(t *testing.T) {
+	w := whole{site: newSite(four...)}
+	moved := w.accounts[1].ServiceNames[:2] // with its escaped twin
+	w.accounts[1].ServiceNames = w.accounts[1].ServiceNames[2:]
+	w.accounts[4].ServiceNames = moved
+	r := w.examine(t, w.doctor(t), Question{Hosts: four})
+	if len(r.Causes) != 1 || r.Causes[0].Code != fault.ServiceNameMisplaced {
+		t.Fatalf("%q\n%+v", codesOf(r), r.Causes)
+	}
+	objects := func(list []finding.Command) (out []string) {
+		for _, c := range list {
+			if c.Tool == finding.LDIF {
+				first, _, _ := strings.Cut(c.Line, "\n")
+				out = append(out, strings.TrimPrefix(first, "dn: "))
+			}
+		}
+		return out
+	}
+	wrong, right := w.accounts[4].DN, w.accounts[1].DN
+	if fix, undo := objects(r.Causes[0].Fix), objects(r.Causes[0].Undo); !slices.Equal(fix, []string{wrong, right}) || !slices.Equal(undo, []string{right, wrong}) {
+		t.Errorf("fix %q, undo %q", fix, undo)
+	}
+}
+
 // Every cure of the directory's side is there as PowerShell and as LDIF, and so is what
 // takes it back.
 func TestCuresComeInEveryForm(t *testing.T) {

@@ -31,9 +31,12 @@ func (x *examination) complete(f finding.Finding) finding.Finding {
 		f.Host = h
 	}
 	f.Evidence = x.read(f, a)
-	for _, c := range x.changes(f, a) {
-		f.Fix, f.Undo = append(f.Fix, c.powerShell(false)...), append(f.Undo, c.powerShell(true)...)
-		f.Fix, f.Undo = append(f.Fix, c.ldif(false)), append(f.Undo, c.ldif(true))
+	changes := x.changes(f, a)
+	for _, c := range changes {
+		f.Fix = append(append(f.Fix, c.powerShell(false)...), c.ldif(false))
+	}
+	for _, c := range slices.Backward(changes) { // a name is of one account at a time
+		f.Undo = append(append(f.Undo, c.powerShell(true)...), c.ldif(true))
 	}
 	f.Fix, f.Undo = distinct(f.Fix), distinct(f.Undo)
 	if f.Code == fault.ServiceNameDuplicate {
