@@ -41,11 +41,18 @@ func between() []Case {
 	holes, wholes := swallow(lab.HV01, lab.HV02, lab.HV03)
 	astray := fmt.Sprintf("192.168.10.12/32 via 10.77.0.12 dev %s", lab.Management)
 	here, there := "fd00:10::12/64", "fd00:77::12"
+	hide, show := edited(lab.HV01, hostsFile, "/hv02/d")
+	other, usual := edited(lab.HV01, resolvConf, "s/^nameserver.*/nameserver 10.77.0.13/")
+	strange := func(ctx context.Context, w *World) error {
+		return w.nameServer(ctx, lab.HV03, "10.77.0.13", full(lab.HV02), "")
+	}
+	again := func(ctx context.Context, w *World) error { return w.RestartAgent(ctx, lab.HV01) } // Go's resolver reads its files every 5 s
 	return []Case{
 		{Name: "between: 6600 filtered for one host", Want: fault.PortFiltered, On: lab.HV02, Break: drop, Restore: pass, Person: firewall},
 		{Name: "between: 6600 refused to one host", Want: fault.PortClosed, On: lab.HV02, Break: refuse, Restore: accept, Person: firewall},
 		{Name: "between: 6600 filtered for all hosts", Want: fault.PortFiltered, On: lab.HV02, Break: dropAll, Restore: passAll, Person: firewall},
 		{Name: "between: 6601 filtered for one host", Want: fault.AgentUnreachable, On: lab.HV02, Break: dropAPI, Restore: passAPI, Person: firewall},
+		{Name: "between: one host does not find the other", Want: fault.HostUnknown, On: lab.HV01, Break: all(hide, strange, other, again), Restore: all(show, usual, again), Person: "which name servers the host is to ask, the network's owner knows"},
 		{Name: "between: large packets to one host get lost", Want: fault.PathMTU, On: lab.HV02, Break: hole, Restore: whole},
 		{Name: "between: large packets get lost everywhere", Want: fault.PathMTU, Break: holes, Restore: wholes},
 		{Name: "between: route by the management network", Want: fault.RouteAsymmetric, On: lab.HV01,

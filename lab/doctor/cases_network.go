@@ -175,7 +175,18 @@ func settingsCases() []Case {
 	drifted := set("drifted from the template", fault.SettingsDrifted, settings.Change{MaximumMigrations: &seven})
 	const file = "/tmp/template.yaml"
 	drifted.Args, drifted.Break = []string{"--template", file}, all(shell(lab.MGMT, "printf 'maximum_migrations: %d\n' > %s", d.MaximumMigrations, file), drifted.Break)
+	everywhere := func(a settings.Authentication) func(context.Context, *World) error {
+		return func(ctx context.Context, w *World) error {
+			for _, h := range lab.DefaultHosts() {
+				if _, err := w.SetSettings(ctx, h, settings.Change{Authentication: &a}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
 	return []Case{
+		{Name: "settings: CredSSP on all hosts", Want: fault.NotAvailable, Break: everywhere(credSSP), Restore: everywhere(d.Authentication)},
 		drifted,
 		set("any network on one host", fault.AnyNetworkDiffers, settings.Change{AnyNetwork: &on}),
 		set("incoming disabled", fault.MigrationDisabled, settings.Change{Incoming: &off}),

@@ -11,7 +11,7 @@ import (
 )
 
 // nameServer runs a name server on a member that says what the domain's says, but for
-// the address of one name.
+// the address of one name: where lies is "", that there is no such name.
 func (w *World) nameServer(ctx context.Context, member, address, name, lies string) error {
 	pc, err := w.Member(member).ListenPacket(ctx, "udp", address+":53")
 	if err != nil {
@@ -19,6 +19,10 @@ func (w *World) nameServer(ctx context.Context, member, address, name, lies stri
 	}
 	right := w.Member(lab.DC1).Address(lab.Management) + ":53"
 	handler := dns.HandlerFunc(func(out dns.ResponseWriter, q *dns.Msg) {
+		if lies == "" && q.Question[0].Name == dns.Fqdn(name) {
+			_ = out.WriteMsg(new(dns.Msg).SetRcode(q, dns.RcodeNameError))
+			return
+		}
 		if q.Question[0].Name == dns.Fqdn(name) && q.Question[0].Qtype == dns.TypeA {
 			r := new(dns.Msg)
 			r.SetReply(q)
