@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"drover/internal/audit"
+	"drover/internal/delegation"
+	"drover/internal/directory"
 	"drover/internal/fault"
 	"drover/internal/look"
 )
@@ -89,5 +92,55 @@ func TestAWindowsHostHasNoAgent(t *testing.T) {
 		if told != (want == nil) {
 			t.Errorf("%q: %+v", system, r.NotChecked)
 		}
+	}
+}
+
+// What one controller has and another has not is on its way, or stuck.
+func TestControllersThatDoNotAgree(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(a *directory.Account)
+		works  bool
+		want   []string
+	}{
+		{"they agree", func(*directory.Account) {}, true, nil},
+		{"another order and case", func(a *directory.Account) {
+			slices.Reverse(a.ServiceNames)
+			a.ServiceNames[0] = strings.ToUpper(a.ServiceNames[0])
+		}, true, nil},
+		{"delegation", func(a *directory.Account) { a.DelegateTo = nil }, true, []string{directory.AttributeDelegateTo}},
+		{"names and key", func(a *directory.Account) { a.ServiceNames, a.KeyVersion = a.ServiceNames[1:], 7 }, true, []string{directory.AttributeServiceNames, "msDS-KeyVersionNumber"}},
+		{"the account", func(a *directory.Account) { a.DN = "CN=elsewhere" }, true, []string{"the account itself"}},
+		{"that does not answer", func(a *directory.Account) { a.DelegateTo = nil }, false, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			here, there := whole{site: newSite("HV01", "HV02")}, whole{site: newSite("HV01", "HV02")}
+			c.change(&there.accounts[0])
+			d := here.doctor(t)
+			d.Now = time.Now
+			d.Directory = func(_ context.Context, server string) (ExaminedDirectory, error) {
+				if server != "dc2.lab.drover.test" {
+					t.Errorf("asked %q", server)
+				}
+				return there, nil
+			}
+			x := &examination{Doctor: d, snap: &audit.Snapshot{Root: directory.Root{Server: "dc1.lab.drover.test", BaseDN: "DC=lab"}},
+				controllers: []controller{{name: "dc1.lab.drover.test", works: true}, {name: "dc2.lab.drover.test", works: c.works}}}
+			for i := range here.accounts[:2] {
+				a := &here.accounts[i]
+				x.hosts = append(x.hosts, &seenHost{Host: delegation.Host{Name: a.ShortName(), Account: a.Name, DN: a.DN}, account: a})
+			}
+			x.compareControllers(t.Context())
+			var got []string
+			for _, f := range x.found {
+				if f.Code != fault.ReplicationPending || f.Host != "HV01" || len(f.Fix) != 2 {
+					t.Errorf("%+v", f)
+				}
+				got = append(got, f.Attribute)
+			}
+			if !slices.Equal(got, c.want) || c.works != (len(x.checked) == 1) || c.works != (len(x.notChecked) == 0) {
+				t.Errorf("%q, want %q; %+v %+v", got, c.want, x.checked, x.notChecked)
+			}
+		})
 	}
 }
