@@ -173,13 +173,18 @@ func inParallel(fs ...func(context.Context)) func(context.Context) {
 
 // each runs f for every item, some at a time.
 func each[T any](items []T, f func(T)) {
+	eachIndex(len(items), func(i int) { f(items[i]) })
+}
+
+// eachIndex runs f for the numbers below n, some at a time.
+func eachIndex(n int, f func(int)) {
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, hostsAtOnce)
-	for _, item := range items {
+	for i := range n {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			f(item)
+			f(i)
 		})
 	}
 	wg.Wait()

@@ -76,11 +76,7 @@ func (x *examination) ways(ctx context.Context, what string) []way {
 		add(b, a, false)
 	}
 	found := make([][]way, len(pairs))
-	index := make([]int, len(pairs))
-	for i := range index {
-		index[i] = i
-	}
-	each(index, func(i int) {
+	eachIndex(len(pairs), func(i int) {
 		p := pairs[i]
 		passages, err := x.passages(ctx, p.from, p.to)
 		if d := p.from.Name + ":" + p.to.Name; err == nil {

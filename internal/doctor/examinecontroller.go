@@ -47,11 +47,7 @@ func (x *examination) sights(ctx context.Context, c *controller) []sight {
 		addrs = slices.DeleteFunc(slices.Clone(addrs), netip.Addr.Is6)
 	}
 	out := make([]sight, len(addrs))
-	index := make([]int, len(addrs))
-	for i := range index {
-		index[i] = i
-	}
-	each(index, func(i int) {
+	eachIndex(len(addrs), func(i int) {
 		out[i].addr = addrs[i]
 		inParallel(func(ctx context.Context) { out[i].ldap = x.Machine.Port(ctx, addrs[i], portLDAP) },
 			func(ctx context.Context) {

@@ -70,11 +70,7 @@ func (x *examination) findControllers(ctx context.Context) {
 		}
 	}
 	answers := make([]look.Answer, len(questions))
-	index := make([]int, len(questions))
-	for i := range index {
-		index[i] = i
-	}
-	each(index, func(i int) { answers[i] = x.Machine.Service(ctx, questions[i].server, questions[i].record) })
+	eachIndex(len(questions), func(i int) { answers[i] = x.Machine.Service(ctx, questions[i].server, questions[i].record) })
 	var names []string
 	missing := map[string][]string{} // servers by record
 	for i, a := range answers {
@@ -144,11 +140,7 @@ func (x *examination) silentServers(answers []look.Answer) {
 // left over from a controller that is gone.
 func (x *examination) resolveControllers(ctx context.Context, names []string) []controller {
 	out := make([]controller, len(names))
-	index := make([]int, len(names))
-	for i := range index {
-		index[i] = i
-	}
-	each(index, func(i int) {
+	eachIndex(len(names), func(i int) {
 		out[i].name = names[i]
 		definite := false
 		for _, s := range x.resolver.Servers {
@@ -180,11 +172,7 @@ func (x *examination) lookAtControllers(ctx context.Context) {
 		x.lookAtNamedKDCs(ctx)
 		return
 	}
-	index := make([]int, len(x.controllers))
-	for i := range index {
-		index[i] = i
-	}
-	each(index, func(i int) {
+	eachIndex(len(x.controllers), func(i int) {
 		x.lookAtController(ctx, &x.controllers[i])
 		x.did(AreaKerberos, what, x.controllers[i].name)
 	})

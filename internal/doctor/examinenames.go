@@ -74,11 +74,7 @@ func (x *examination) resolve(ctx context.Context, h *seenHost) {
 		return
 	}
 	answers := make([]look.Answer, len(x.resolver.Servers))
-	index := make([]int, len(answers))
-	for i := range index {
-		index[i] = i
-	}
-	each(index, func(i int) { answers[i] = x.Machine.Host(ctx, x.resolver.Servers[i], name) })
+	eachIndex(len(answers), func(i int) { answers[i] = x.Machine.Host(ctx, x.resolver.Servers[i], name) })
 	definite, lacking := 0, []string{}
 	for _, a := range answers {
 		if a.Definite() {
@@ -208,11 +204,7 @@ func (x *examination) resident(ctx context.Context, a netip.Addr) resident {
 		return r
 	}
 	answers := make([]bool, len(otherPorts))
-	index := make([]int, len(otherPorts))
-	for i := range index {
-		index[i] = i
-	}
-	each(index, func(i int) { answers[i] = x.Machine.Port(ctx, a, otherPorts[i]).Answers() })
+	eachIndex(len(otherPorts), func(i int) { answers[i] = x.Machine.Port(ctx, a, otherPorts[i]).Answers() })
 	r.alive = slices.Contains(answers, true)
 	return r
 }
