@@ -97,11 +97,7 @@ func (x *examination) judgeTemplate(h *seenHost) {
 		fix.WriteString(flagsFor(d.Setting, d.To))
 		undo.WriteString(flagsFor(d.Setting, d.From))
 	}
-	count := "a setting is"
-	if len(wrong) > 1 {
-		count = fmt.Sprintf("%d settings are", len(wrong))
-	}
-	x.tell(finding.Warning, h.Name, fault.New(fault.SettingsDrifted, h.Name, "count", count, "file", t.File, "settings", strings.Join(names, ", ")),
+	x.tell(finding.Warning, h.Name, fault.New(fault.SettingsDrifted, h.Name, "file", t.File, "settings", strings.Join(names, ", ")),
 		strings.Join(read, "; "), "the agent of "+h.Name, aboutHost(h), hostSetAll(h, fix.String(), undo.String()))
 }
 

@@ -37,7 +37,7 @@ var alikeCodes = []Entry{
 		"The others keep migrations to their networks. This host takes them at every address and sends them by every way, so that guests' memory may cross networks that it was to be kept from.",
 		"switch it off: `drover host set --host {host} --any-network off`"},
 	{SettingsDrifted, ClassRefused, 0, "Settings are not those of the template",
-		"{count} of {host} not as {file} says: {settings}",
+		"settings of {host} are not those of {file}: {settings}",
 		"The host was brought to the template or ought to have been, and somebody has changed it since.",
 		"bring it there again: `drover host apply {file} --host {host}`"},
 }
