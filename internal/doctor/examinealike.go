@@ -140,6 +140,10 @@ func (x *examination) judgeVersions(h *seenHost) {
 	}
 }
 
+// libvirtConf are the files of the one daemon and of the modular one, of which a host
+// uses one.
+const libvirtConf = "/etc/libvirt/libvirtd.conf /etc/libvirt/virtqemud.conf"
+
 // compareMachines tells what hosts have in common that they must not, and what they
 // ought to have in common.
 func (x *examination) compareMachines(with []*seenHost) {
@@ -147,7 +151,8 @@ func (x *examination) compareMachines(with []*seenHost) {
 		return
 	}
 	x.clones(with, "host UUID", finding.Error, func(a *Agent) string { return a.UUID },
-		`echo "host_uuid = \"$(uuidgen)\"" >> /etc/libvirt/virtqemud.conf`, "systemctl restart virtqemud")
+		"touch "+libvirtConf, `sed -i '/^[[:space:]]*host_uuid/d' `+libvirtConf,
+		`echo "host_uuid = \"$(cat /proc/sys/kernel/random/uuid)\"" | tee -a `+libvirtConf, "systemctl try-restart libvirtd virtqemud")
 	x.clones(with, "machine id", finding.Warning, func(a *Agent) string { return a.MachineID },
 		"rm /etc/machine-id", "systemd-machine-id-setup", "systemctl reboot")
 	x.zones(with)

@@ -47,7 +47,7 @@ func TestHostsThatAreNotAlike(t *testing.T) {
 		{"root is nearly full", func(a *Agent) { a.Roots[0].Free = 20<<30 - 1 }, []string{"warning storage-root-full HV02: "}},
 		{"small root that is nearly full", func(a *Agent) { a.Roots[0].Total, a.Roots[0].Free = 40<<30, 2<<30-1 }, []string{"warning storage-root-full HV02: "}},
 		{"small root with room", func(a *Agent) { a.Roots[0].Total, a.Roots[0].Free = 40<<30, 2<<30 }, nil},
-		{"same UUID", func(a *Agent) { a.UUID = "uuid-of-HV01" }, []string{`error hosts-cloned HV02: echo "host_uuid = \"$(uuidgen)\"" >> /etc/libvirt/virtqemud.conf`}},
+		{"same UUID", func(a *Agent) { a.UUID = "uuid-of-HV01" }, []string{"error hosts-cloned HV02: touch /etc/libvirt/libvirtd.conf /etc/libvirt/virtqemud.conf"}},
 		{"same machine id", func(a *Agent) { a.MachineID = "id-of-HV01" }, []string{"warning hosts-cloned HV02: rm /etc/machine-id"}},
 		{"agents that do not tell", func(a *Agent) { a.UUID, a.MachineID, a.Roots = "", "", nil }, nil},
 		{"another time zone", func(a *Agent) { a.TimeZone = TimeZone{Name: "UTC"} }, []string{"warning time-zones-differ HV02: timedatectl set-timezone Europe/Berlin"}},

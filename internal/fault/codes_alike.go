@@ -14,8 +14,8 @@ const (
 var alikeCodes = []Entry{
 	{StorageRootUnusable, ClassUnavailable, 0, "Storage directory cannot be used",
 		"the storage directory {path} of {host} {problem}",
-		"Disks of VMs that come to the host go there. The file system is not mounted, was mounted read-only after an error, or its server is gone.",
-		"see what is there on {host}: `findmnt --target {path}`, `ls -ld {path}`; mount it or make it, or take it out of storage.roots in drover.yaml"},
+		"Disks of VMs that come to the host go there. The file system is not mounted, was mounted read-only after an error, or its server is gone; or the unit of droverd does not let it write there.",
+		"see what is there on {host}: `findmnt --target {path}`, `ls -ld {path}`, and where droverd may write, `systemctl show droverd -p ReadWritePaths`; mount it or make it, or take it out of storage.roots in drover.yaml"},
 	{StorageRootFull, ClassRefused, 0, "Storage directory is full",
 		"the storage directory {path} of {host} has {free} left of {total}",
 		"A move with its disks to the host is refused when they do not fit, and the disks of the VMs that are there cannot grow.",

@@ -95,7 +95,7 @@ func stateOf(dir string) State {
 	case !fi.IsDir():
 		s.Problem = "is no directory"
 	case st.Flags&unix.ST_RDONLY != 0:
-		s.Problem = "is read-only"
+		s.Problem = "is read-only for droverd"
 	}
 	if err == nil {
 		s.Total, s.Free = st.Blocks*uint64(st.Bsize), st.Bavail*uint64(st.Bsize)
