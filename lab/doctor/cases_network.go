@@ -137,8 +137,8 @@ func network() []Case {
 	}
 	const firewall = "a firewall is not the doctor's"
 	return []Case{
-		{Name: "network: 6601 closed", Want: fault.PortClosed, On: lab.HV02, Break: stop, Restore: start, Person: "the lab's hosts have no systemd"},
-		{Name: "network: agent hangs", Want: fault.AgentHangs, On: lab.HV02, Break: signal(syscall.SIGSTOP), Restore: signal(syscall.SIGCONT), Person: "the lab's hosts have no systemd"},
+		{Name: "network: 6601 closed", Want: fault.PortClosed, On: lab.HV02, Break: stop, Restore: start, Person: noSystemd},
+		{Name: "network: agent hangs", Want: fault.AgentHangs, On: lab.HV02, Break: signal(syscall.SIGSTOP), Restore: signal(syscall.SIGCONT), Person: noSystemd},
 		{Name: "network: 6601 filtered", Want: fault.PortFiltered, On: lab.HV02, Break: drop6601, Restore: pass6601, Person: firewall},
 		{Name: "network: 6600 filtered", From: lab.HV01, Want: fault.PortFiltered, On: lab.HV02, Break: drop6600, Restore: pass6600, Person: firewall},
 		{Name: "network: 6600 refused", From: lab.HV01, Want: fault.PortClosed, On: lab.HV02,
